@@ -1,0 +1,66 @@
+# Each target does all the set-up it needs; `make test` in a fresh clone is enough.
+#   make demo | test | lint | docs | bench (BENCH=quick|full) | setup | clean
+# PYTHON chooses the interpreter of the environment, VENV its folder.
+
+PYTHON ?= python3
+VENV ?= .venv
+BENCH ?= quick
+# Arguments for pytest, for instance: make test PYTEST_ARGS="tests/fusion -x"
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SETUP_STAMP := $(VENV)/.setup-done
+DOCS_STAMP := $(VENV)/.docs-done
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint docs bench clean
+
+help:
+	@echo "make setup  an environment in $(VENV)"
+	@echo "make demo   learn from clothing reviews and show what was looked at"
+	@echo "make test   the test suite, doctests included"
+	@echo "make lint   ruff and mypy"
+	@echo "make docs   the documentation, into docs/_build/html"
+	@echo "make bench  the benchmarks (BENCH=quick or BENCH=full)"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch goes first and alone: resolved together with the rest, pip may download
+# several other builds of it before it settles.
+$(SETUP_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --constraint constraints.txt torch
+	$(PIP) install --constraint constraints.txt --editable ".[dev,plot,polars]"
+	@touch $@
+
+$(DOCS_STAMP): $(SETUP_STAMP)
+	$(PIP) install --constraint constraints.txt --editable ".[docs]"
+	@touch $@
+
+setup: $(SETUP_STAMP)
+
+demo: $(SETUP_STAMP)
+	$(BIN)/python examples/quickstart.py
+
+# Two processes of one thread each: with more, torch and BLAS fight for two cores.
+test: $(SETUP_STAMP)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lint: $(SETUP_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(DOCS_STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+bench: $(SETUP_STAMP)
+ifeq ($(filter $(BENCH),quick full),)
+	$(error BENCH must be quick or full, got '$(BENCH)')
+endif
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+clean:
+	rm -rf build dist docs/_build docs/auto_examples .mypy_cache .pytest_cache .ruff_cache
