@@ -5,6 +5,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BENCH ?= quick
+ifeq ($(filter $(BENCH),quick full),)
+$(error BENCH must be quick or full, got '$(BENCH)')
+endif
 # Arguments for pytest, for instance: make test PYTEST_ARGS="tests/fusion -x"
 PYTEST_ARGS ?=
 
@@ -57,9 +60,6 @@ docs: $(DOCS_STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 bench: $(SETUP_STAMP)
-ifeq ($(filter $(BENCH),quick full),)
-	$(error BENCH must be quick or full, got '$(BENCH)')
-endif
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
 clean:
