@@ -67,7 +67,9 @@ def load_handwritten_views(
     Notes
     -----
     The data are licensed under CC BY 4.0: name their source, Duin, R., "Multiple
-    Features", UCI Machine Learning Repository, https://doi.org/10.24432/C5HC70.
+    Features", UCI Machine Learning Repository, https://doi.org/10.24432/C5HC70. Six
+    pairs of rows are equal in all numbers; one pair has a row in each part of the
+    split.
 
     Examples
     --------
