@@ -1,0 +1,339 @@
+"""Any scikit-learn estimator as an expert beside the learned encoders."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from copy import deepcopy
+from numbers import Integral
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, StratifiedKFold, check_cv
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array, check_consistent_length, column_or_1d, get_tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from skfusion._sklearn import Interval, StrOptions, fit_context
+from skfusion.batch import Block
+from skfusion.modalities import _columns
+from skfusion.modalities.base import Modality
+from skfusion.network import Encoder
+
+__all__ = ["EstimatorModality"]
+
+_METHODS = ("predict_proba", "decision_function", "predict")
+
+
+class EstimatorModality(Modality):
+    """A scikit-learn classifier or regressor as a modality: an expert.
+
+    `fit_transform` gives out-of-fold predictions, as
+    :class:`~sklearn.ensemble.StackingClassifier` uses them, so that the network sees
+    how much the expert can be trusted on rows that it did not learn from; `transform`
+    uses an expert fitted on all training rows. Rows whose every cell is missing are
+    absent: the expert never sees them.
+
+    Parameters
+    ----------
+    estimator : classifier or regressor
+        It is cloned, never fitted itself, and gets the columns as they are.
+    cv : int, cross-validation generator or iterable, default=5
+        Folds of `fit_transform`. With an int, they are shuffled with a fixed seed and,
+        for a classifier, stratified.
+    method : {"auto", "predict_proba", "decision_function", "predict"}, default="auto"
+        What a classifier is asked; "auto" takes the first that it has. Answers other
+        than probabilities are turned into some by a logistic regression on the
+        out-of-fold answers. Regressors are always asked to `predict`.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        Fitted on all training rows that are present.
+    classes_ : ndarray of shape (n_classes,)
+        Of a classifier.
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where all are strings.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skfusion.modalities import EstimatorModality
+    >>> X, y = load_iris(return_X_y=True)
+    >>> EstimatorModality(DecisionTreeClassifier()).fit_transform(X, y)
+    Block(logits: float32(150, 3); 150 of 150 rows present)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "cv": [Interval(Integral, 2, None, closed="left"), "cv_object"],
+        "method": [StrOptions({"auto", *_METHODS})],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        cv: Any = 5,
+        method: Literal[
+            "auto", "predict_proba", "decision_function", "predict"
+        ] = "auto",
+    ) -> None:
+        self.estimator = estimator
+        self.cv = cv
+        self.method = method
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags = deepcopy(inner.input_tags)
+        tags.target_tags = deepcopy(inner.target_tags)
+        tags.target_tags.required = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None) -> EstimatorModality:
+        """Fit the expert on all rows.
+
+        Parameters
+        ----------
+        X : DataFrame, Series or array-like of n_samples rows
+        y : array-like of shape (n_samples,) or, for a regressor, (n_samples, n_outputs)
+
+        Returns
+        -------
+        self : EstimatorModality
+
+        Raises
+        ------
+        ValueError
+            Without `y`.
+        """
+        self._fit(X, y, cross_fit=False)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit_transform(self, X: Any, y: Any = None) -> Block:
+        """Fit the expert on all rows, and give out-of-fold predictions of them.
+
+        Returns
+        -------
+        block : Block
+            Array "logits", float32: the log-probabilities (n_samples, n_classes) of a
+            classifier, classes in the order of `classes_`; the predictions (n_samples,
+            n_outputs) of a regressor, standardised by the mean and the standard
+            deviation of `y`.
+        """
+        return self._fit(X, y, cross_fit=True)
+
+    def transform(self, X: Any) -> Block:
+        """Predictions of the expert fitted on all rows.
+
+        Returns
+        -------
+        block : Block
+            As from `fit_transform`.
+        """
+        check_is_fitted(self)
+        X, present = _columns.read_for(self, self.estimator, X, reset=False)
+        logits = np.zeros((len(present), self._n_outputs), dtype=np.float32)
+        if present.any():
+            if not present.all():
+                X = _columns.take_rows(X, np.flatnonzero(present))
+            logits[present] = self._logits(self._answers(self.estimator_, X))
+        return Block({"logits": logits}, present)
+
+    def build_encoder(self, d_model: int, dropout: float) -> Encoder:
+        """Make the encoder: one token from the predictions, which also vote."""
+        check_is_fitted(self)
+        return _ExpertEncoder(
+            self._n_outputs, d_model, is_classifier=hasattr(self, "classes_")
+        )
+
+    def features(self, block: Block) -> NDArray[np.float32]:
+        """The log-probabilities, or the standardised predictions."""
+        return np.where(block.present[:, None], block.arrays["logits"], np.float32(0))
+
+    def _fit(self, X: Any, y: Any, *, cross_fit: bool) -> Block:
+        """Fit the expert on all rows; return what is known of them out of fold."""
+        X, present = _columns.read_for(self, self.estimator, X, reset=True)
+        y = self._check_targets(y)
+        check_consistent_length(present, y)
+        if not present.any():
+            raise ValueError(
+                "EstimatorModality needs at least one row that is not missing."
+            )
+        rows = np.flatnonzero(present)
+        known = X if present.all() else _columns.take_rows(X, rows)
+        self.estimator_ = clone(self.estimator).fit(known, y[rows])
+        self._n_rows = len(rows)
+        self._choose_method()
+        answers = np.full((len(y), self._n_answers), np.nan)
+        if cross_fit or self._needs_calibration:
+            self._cross_fit(X, y, present, out=answers)
+        if self._needs_calibration:
+            seen = ~np.isnan(answers).any(axis=1)
+            if len(np.unique(y[seen])) > 1:
+                self._calibrator = make_pipeline(StandardScaler(), LogisticRegression())
+                self._calibrator.fit(answers[seen], y[seen])
+            else:
+                self._calibrator = None
+        logits = np.where(present[:, None], self._logits(answers), np.float32(0))
+        return Block({"logits": logits}, present)
+
+    def _check_targets(self, y: Any) -> NDArray[Any]:
+        """Validate the targets, and learn their classes or their scale."""
+        if y is None:
+            raise ValueError(
+                "EstimatorModality requires y to be passed, but the target y is None: "
+                "its estimator learns from y."
+            )
+        if is_classifier(self.estimator):
+            y = column_or_1d(y, warn=True)
+            check_classification_targets(y)
+            self.classes_, counts = np.unique(y, return_counts=True)
+            self._prior = counts / len(y)
+            self._n_outputs = len(counts)
+        elif is_regressor(self.estimator):
+            y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+            self._mean, sd = y.mean(axis=0), y.std(axis=0)
+            self._sd = np.where(sd > 0, sd, 1.0)
+            self._n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        else:
+            raise TypeError(
+                "The 'estimator' parameter of EstimatorModality must be a classifier "
+                f"or a regressor. Got {self.estimator!r} instead; put a transformer "
+                "into TransformerModality(...)."
+            )
+        return y
+
+    def _choose_method(self) -> None:
+        self._n_answers = self._n_outputs
+        self._needs_calibration = False
+        if not is_classifier(self.estimator):
+            return
+        methods = _METHODS if self.method == "auto" else (self.method,)
+        found = [m for m in methods if hasattr(self.estimator_, m)]
+        if not found:
+            raise ValueError(
+                f"The 'method' parameter of EstimatorModality is {self.method!r}, but "
+                f"{self.estimator!r} has no such method. It has "
+                f"{[m for m in _METHODS if hasattr(self.estimator_, m)]}."
+            )
+        self._method = found[0]
+        self._needs_calibration = self._method != "predict_proba"
+        if self._method == "decision_function" and self._n_outputs == 2:
+            self._n_answers = 1
+
+    def _cross_fit(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        present: NDArray[np.bool_],
+        *,
+        out: NDArray[np.float64],
+    ) -> None:
+        """Write the answers for rows that the estimator was not fitted on."""
+        for train, test in self._folds(X, y):
+            train, test = train[present[train]], test[present[test]]
+            few = 2 if is_classifier(self.estimator) else 1
+            if not len(test) or len(np.unique(y[train], axis=0)) < few:
+                continue
+            estimator = clone(self.estimator)
+            estimator.fit(_columns.take_rows(X, train), y[train])
+            out[test] = self._answers(estimator, _columns.take_rows(X, test))
+
+    def _folds(
+        self, X: Any, y: NDArray[Any]
+    ) -> Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        rows = np.zeros(len(y))
+        classify = is_classifier(self.estimator)
+        if not isinstance(self.cv, Integral):
+            return check_cv(self.cv, y, classifier=classify).split(X, y)
+        # Tables are often sorted; the fixed seed keeps repeated fits equal.
+        if not classify:
+            n_splits = min(int(self.cv), len(y))
+            if n_splits < 2:
+                return []
+            return KFold(n_splits, shuffle=True, random_state=0).split(rows)
+        n_splits = min(int(self.cv), int(np.unique(y, return_counts=True)[1].max()))
+        if n_splits < 2:
+            return []
+        with warnings.catch_warnings():
+            # A class with fewer members than folds is missing in some: allowed for.
+            warnings.filterwarnings("ignore", message="The least populated class")
+            folds = StratifiedKFold(n_splits, shuffle=True, random_state=0)
+            return list(folds.split(rows, y))
+
+    def _answers(self, estimator: Any, X: Any) -> NDArray[np.float64]:
+        """What the estimator says, (n_samples, n_answers)."""
+        if not is_classifier(self.estimator):
+            predicted = (np.asarray(estimator.predict(X)) - self._mean) / self._sd
+            return predicted.reshape(len(predicted), -1)
+        raw = np.asarray(getattr(estimator, self._method)(X))
+        if self._method == "predict":
+            return (raw[:, None] == self.classes_).astype(np.float64)
+        if raw.ndim == 1 and self._n_answers > 1:
+            raw = np.stack([-raw, raw], axis=1)  # a fold with two of several classes
+        raw = raw.reshape(len(raw), -1).astype(np.float64)
+        if len(estimator.classes_) == self._n_outputs:
+            return raw
+        # A class that a fold did not have is as unlikely as can be there.
+        least = 0.0 if self._method == "predict_proba" else raw.min(axis=1)[:, None]
+        out = np.empty((len(raw), self._n_outputs))
+        out[:] = least
+        out[:, np.searchsorted(self.classes_, estimator.classes_)] = raw
+        return out
+
+    def _logits(self, answers: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Log-probabilities, or standardised predictions; of NaN, the prior or 0."""
+        if not is_classifier(self.estimator):
+            return np.nan_to_num(answers).astype(np.float32)
+        known = ~np.isnan(answers).any(axis=1)
+        p = np.tile(self._prior, (len(answers), 1))
+        if known.any() and not self._needs_calibration:
+            p[known] = answers[known]
+        elif known.any() and self._calibrator is not None:
+            columns = np.searchsorted(self.classes_, self._calibrator.classes_)
+            p[known] = 0
+            p[np.ix_(known, columns)] = self._calibrator.predict_proba(answers[known])
+        # As if each class had been counted once more: no answer is ever certain.
+        n, C = self._n_rows, self._n_outputs
+        return np.log((n * p + C * self._prior) / (n + C)).astype(np.float32)
+
+
+class _ExpertEncoder(Encoder):
+    """One token from an expert's predictions, which are also logits of their own.
+
+    **Shape**: logits (B, C); tokens (B, 1, D).
+    """
+
+    def __init__(self, n_outputs: int, d_model: int, *, is_classifier: bool) -> None:
+        super().__init__()
+        self.is_classifier = is_classifier
+        self.linear = nn.Linear(n_outputs, d_model)
+
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        x = inputs["logits"]
+        if self.is_classifier:
+            x = x - x.mean(dim=1, keepdim=True)
+        h = self.linear(x / torch.sqrt(1 + (x / 3) ** 2)).unsqueeze(1)
+        return h, h.new_ones(h.shape[:2], dtype=torch.bool)
+
+    def add_noise(self, inputs: dict[str, Tensor], sd: Tensor) -> dict[str, Tensor]:
+        """Gaussian noise; that of a classifier leaves probabilities that sum to 1."""
+        noisy = super().add_noise(inputs, sd)["logits"]
+        return {"logits": noisy.log_softmax(dim=1) if self.is_classifier else noisy}
+
+    def expert_logits(self, inputs: dict[str, Tensor]) -> Tensor:
+        return inputs["logits"]

@@ -1,0 +1,441 @@
+"""Numbers, booleans, dates and categories: each column a token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from skfusion._sklearn import Interval, fit_context
+from skfusion.batch import Block
+from skfusion.modalities import _columns
+from skfusion.modalities._scaling import learn_scale, smooth_clip
+from skfusion.modalities.base import Modality
+from skfusion.network import Encoder
+
+__all__ = ["TabularModality"]
+
+# Codes of the cells of a category column; the kept categories follow, most frequent
+# first.
+_MISSING, _UNKNOWN, _FIRST = 0, 1, 2
+# A category column with more categories than this is summarised for simple models by
+# the most frequent ones and by how frequent its value is.
+_MAX_ONE_HOT = 30
+# In a table of many categories each gets fewer, so that this width is about kept.
+_MAX_WIDTH = 2000
+# Bins of all numbers together: 2,000 columns would otherwise cost half a second a step.
+_MAX_BINS = 1024
+
+
+class TabularModality(Modality):
+    """Numbers, booleans, dates and categories, in one table.
+
+    Numbers, booleans and time spans (in seconds) are scaled by median and
+    interquartile range and clipped smoothly to (-3, 3). Dates become numbers (seconds
+    since 1970, year, month, day, weekday, hour). Everything else is a category;
+    categories that training did not see share one code. Missing cells are normal and
+    say so; a row whose every cell is missing is absent.
+
+    Parameters
+    ----------
+    n_bins : int, default=16
+        At most so many quantile bins a number, for its piecewise-linear encoding;
+        fewer where there are more than 64 numbers. With 1, numbers enter the network
+        linearly.
+    min_frequency : int, default=2
+        Categories that fewer training rows have are treated as unknown, which is how
+        the network learns what to make of categories it has never seen.
+    max_categories : int, default=1000
+        At most so many categories a column are told apart, the most frequent ones.
+    max_tokens : int, default=64
+        Where there are more numbers, or more categories, than this, neighbouring
+        columns share a token.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where all are strings.
+    kinds_ : list of n_features_in_ str
+        What each column was taken for: "number", "date", "category" or "empty".
+    categories_ : dict of str to ndarray
+        The categories told apart in each category column, most frequent first.
+
+    References
+    ----------
+    Gorishniy, Rubachev, Babenko (2022), "On embeddings for numerical features in
+    tabular deep learning", equation 1. Holzmüller, Grinsztajn, Steinwart (2024),
+    "Better by default: strong pre-tuned MLPs and boosted trees on tabular data"
+    (robust scaling and smooth clipping).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skfusion.modalities import TabularModality
+    >>> df = pd.DataFrame({"age": [31, 58, None], "class": ["first", "first", None]})
+    >>> table = TabularModality().fit(df)
+    >>> table.kinds_
+    ['number', 'category']
+    >>> table.transform(df).present
+    array([ True,  True, False])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_bins": [Interval(Integral, 1, None, closed="left")],
+        "min_frequency": [Interval(Integral, 1, None, closed="left")],
+        "max_categories": [Interval(Integral, 1, None, closed="left")],
+        "max_tokens": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_bins: int = 16,
+        min_frequency: int = 2,
+        max_categories: int = 1000,
+        max_tokens: int = 64,
+    ) -> None:
+        self.n_bins = n_bins
+        self.min_frequency = min_frequency
+        self.max_categories = max_categories
+        self.max_tokens = max_tokens
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> TabularModality:
+        """Learn the kinds of the columns, their scales and their categories.
+
+        Parameters
+        ----------
+        X : DataFrame, Series or array-like of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        self : TabularModality
+
+        Raises
+        ------
+        ValueError
+            Where a number is infinite.
+        """
+        columns = _columns.read_columns(self, X, reset=True)
+        self.kinds_ = [_columns.column_kind(column) for column in columns]
+        parts = self._number_parts(columns)
+        # A part of a date that never changes (the hour, mostly) says nothing.
+        self._number_names = [
+            name
+            for name, x in parts.items()
+            if name[1] in ("", "seconds") or np.nanmin(x) < np.nanmax(x)
+        ]
+        numbers = _stack(parts, self._number_names, n_rows=len(columns[0]))
+        self._center, self._factor = learn_scale(numbers, robust=True)
+        scaled = self._scale(numbers)
+        n_bins = max(1, min(self.n_bins, _MAX_BINS // max(len(scaled.T), 1)))
+        self._edges = [_bin_edges(z[~np.isnan(z)], n_bins) for z in scaled.T]
+        self._may_miss = np.isnan(numbers).any(axis=0)
+        self.categories_: dict[Any, NDArray[np.object_]] = {}
+        self._counts: list[NDArray[np.int64]] = []
+        for column in self._category_columns(columns):
+            self.categories_[column.name], counts = self._learn_categories(column)
+            self._counts.append(counts)
+        return self
+
+    def transform(self, X: Any) -> Block:
+        """Scale the numbers and code the categories.
+
+        Parameters
+        ----------
+        X : DataFrame, Series or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        block : Block
+            Arrays "numbers" (n_samples, n_numbers), float32, 0 where missing;
+            "missing", of the same shape, uint8; "codes" (n_samples, n_categories),
+            int32: 0 missing, 1 unknown, then the categories of `categories_`.
+
+        Raises
+        ------
+        ValueError
+            Where a number is infinite, or a cell does not suit its column.
+        """
+        check_is_fitted(self)
+        columns = _columns.read_columns(self, X, reset=False)
+        parts = self._number_parts(columns)
+        scaled = self._scale(_stack(parts, self._number_names, n_rows=len(columns[0])))
+        missing = np.isnan(scaled)
+        scaled[missing] = 0
+        codes = np.zeros((len(scaled), len(self.categories_)), dtype=np.int32)
+        for i, column in enumerate(self._category_columns(columns)):
+            labels = pd.Series(_columns.labels(column))
+            known = pd.Index(self.categories_[column.name], dtype=object)
+            found = known.get_indexer(pd.Index(labels, dtype=object)) + _FIRST
+            codes[:, i] = np.where(labels.isna(), _MISSING, np.maximum(found, _UNKNOWN))
+        present = (~missing).any(axis=1) | (codes != _MISSING).any(axis=1)
+        arrays = {
+            "numbers": scaled.astype(np.float32),
+            "missing": missing.astype(np.uint8),
+            "codes": codes,
+        }
+        return Block(arrays, present)
+
+    def build_encoder(self, d_model: int, dropout: float) -> Encoder:
+        """Make the encoder: one token a number, one a category column."""
+        check_is_fitted(self)
+        edges = self._edges
+        if not edges and not self._counts:
+            edges = [np.zeros(1, dtype=np.float32)]  # a token that says nothing
+        numbers = categories = None
+        if edges:
+            numbers = _NumberTokens(edges, d_model, max_tokens=self.max_tokens)
+        if self._counts:
+            categories = _CategoryTokens(
+                self._counts, d_model, max_tokens=self.max_tokens
+            )
+        return _TabularEncoder(numbers, categories)
+
+    def features(self, block: Block) -> NDArray[np.float32]:
+        """Scaled numbers, missing indicators, one-hot categories.
+
+        Of a column with more than 30 categories, the 30 most frequent are one-hot, and
+        one more feature is the logarithm of how frequent the value was in training.
+        """
+        check_is_fitted(self)
+        parts = [block.arrays["numbers"], block.arrays["missing"][:, self._may_miss]]
+        most = min(_MAX_ONE_HOT, max(2, _MAX_WIDTH // max(len(self._counts), 1)))
+        for codes, counts in zip(block.arrays["codes"].T, self._counts, strict=True):
+            n_hot = min(len(counts) - _FIRST, most)
+            hot = codes[:, None] == np.arange(_FIRST, _FIRST + n_hot)
+            parts.append(hot)
+            if counts[_MISSING]:
+                parts.append(codes[:, None] == _MISSING)
+            if len(counts) - _FIRST > most:
+                frequency = np.log1p(counts) / np.log1p(counts.max())
+                parts.append(frequency[codes, None])
+        matrix = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
+        if not matrix.shape[1]:
+            return np.zeros((len(block), 1), dtype=np.float32)
+        return matrix * block.present[:, None]
+
+    def _element_names(self) -> Sequence[Any]:
+        numbers = [f"{c}: {part}" if part else c for c, part in self._number_names]
+        names = []
+        for singles in (numbers, list(self.categories_)):
+            size, n_tokens = _grouping(len(singles), self.max_tokens)
+            groups = [singles[t * size : (t + 1) * size] for t in range(n_tokens)]
+            names += [f"{g[0]} … {g[-1]}" if size > 1 else g[0] for g in groups]
+        return names or ["all"]
+
+    def _category_columns(self, columns: list[pd.Series]) -> list[pd.Series]:
+        return [
+            column
+            for column, kind in zip(columns, self.kinds_, strict=True)
+            if kind == "category"
+        ]
+
+    def _number_parts(
+        self, columns: list[pd.Series]
+    ) -> dict[tuple[Any, str], NDArray[np.float64]]:
+        """The number columns, and the parts of the dates, under (column, part)."""
+        parts = {}
+        for column, kind in zip(columns, self.kinds_, strict=True):
+            if kind == "number":
+                parts[column.name, ""] = _columns.numbers(column)
+            elif kind == "date":
+                dates = _columns.date_numbers(column)
+                for part, x in zip(_columns.DATE_PARTS, dates.T, strict=True):
+                    parts[column.name, part] = x
+        return parts
+
+    def _scale(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Centre, scale, and clip smoothly; NaN stays NaN."""
+        with np.errstate(over="ignore"):
+            z = smooth_clip((numbers - self._center) * self._factor)
+        return z.astype(np.float32)
+
+    def _learn_categories(
+        self, column: pd.Series
+    ) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+        """The categories to tell apart, and how many rows have each code."""
+        labels = pd.Series(_columns.labels(column), dtype=object)
+        frequency = (
+            labels.value_counts()
+            .sort_index()
+            .sort_values(ascending=False, kind="stable")
+        )
+        kept = frequency[frequency >= self.min_frequency].iloc[: self.max_categories]
+        n_missing = int(labels.isna().sum())
+        n_unknown = len(labels) - n_missing - int(kept.sum())
+        counts = np.array([n_missing, n_unknown, *kept])
+        return kept.index.to_numpy(dtype=object), counts
+
+
+def _stack(
+    parts: dict[tuple[Any, str], NDArray[np.float64]],
+    names: list[tuple[Any, str]],
+    *,
+    n_rows: int,
+) -> NDArray[np.float64]:
+    """Some of the numbers as one matrix (n_rows, n_numbers)."""
+    out = np.empty((n_rows, len(names)))
+    for i, name in enumerate(names):
+        out[:, i] = parts[name]
+    return out
+
+
+def _bin_edges(x: NDArray[np.float32], n_bins: int) -> NDArray[np.float32]:
+    """Quantiles of a scaled column, fewer where values repeat; sorted and distinct."""
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)).astype(np.float32))
+    return edges[np.diff(edges, prepend=-np.inf) > 1e-5]  # bins have a finite slope
+
+
+def _grouping(n_columns: int, max_tokens: int) -> tuple[int, int]:
+    """Columns a token, and number of tokens."""
+    size = max(1, -(-n_columns // max_tokens))
+    return size, -(-n_columns // size)
+
+
+class _TabularEncoder(Encoder):
+    """One token a number, one a category column.
+
+    **Shape**: numbers and missing (B, F), codes (B, G); tokens (B, T, D), T = F + G
+    where neither exceeds `max_tokens`.
+    """
+
+    def __init__(
+        self, numbers: _NumberTokens | None, categories: _CategoryTokens | None
+    ) -> None:
+        super().__init__()
+        self.numbers, self.categories = numbers, categories
+
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        tokens = []
+        if self.numbers is not None:
+            tokens.append(self.numbers(inputs["numbers"], inputs["missing"]))
+        if self.categories is not None:
+            tokens.append(self.categories(inputs["codes"]))
+        h = torch.cat(tokens, dim=1)
+        return h, h.new_ones(h.shape[:2], dtype=torch.bool)
+
+    def add_noise(self, inputs: dict[str, Tensor], sd: Tensor) -> dict[str, Tensor]:
+        """Gaussian noise on numbers; categories are drawn anew from their shares."""
+        inputs = dict(inputs)
+        if self.numbers is not None:
+            x = inputs["numbers"]
+            inputs["numbers"] = x + torch.randn_like(x) * sd.to(x.dtype).unsqueeze(1)
+        if self.categories is not None:
+            inputs["codes"] = self.categories.resample(inputs["codes"], sd)
+        return inputs
+
+
+class _NumberTokens(nn.Module):
+    """A linear map of [x; bins of x; missing] for each number.
+
+    A bin rises from 0 to 1 between its two edges. Maps of the bins start at 0, so that
+    training begins with what is linear. Numbers that share a token add up.
+
+    **Shape**: x and missing (B, F), output (B, T, D).
+    """
+
+    def __init__(
+        self, edges: Sequence[NDArray[np.float32]], d_model: int, *, max_tokens: int
+    ) -> None:
+        super().__init__()
+        size, n_tokens = _grouping(len(edges), max_tokens)
+        n_bins = max(len(e) - 1 for e in edges)
+        # A bin that a number does not have, and a number that only fills up the last
+        # token, have slope 0, and so are always 0.
+        self.left: Tensor
+        self.slope: Tensor
+        self.register_buffer("left", torch.zeros(n_tokens * size, n_bins))
+        self.register_buffer("slope", torch.zeros(n_tokens * size, n_bins))
+        for i, e in enumerate(edges):
+            self.left[i, : len(e) - 1] = torch.from_numpy(e[:-1])
+            self.slope[i, : len(e) - 1] = torch.from_numpy(1 / np.diff(e))
+        self.weight = nn.Parameter(torch.zeros(n_tokens, size, n_bins + 2, d_model))
+        self.bias = nn.Parameter(torch.empty(n_tokens, d_model))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        bound = self.bias.shape[1] ** -0.5
+        nn.init.zeros_(self.weight)
+        nn.init.uniform_(self.weight[:, :, 0], -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor, missing: Tensor) -> Tensor:
+        T, S, K, _ = self.weight.shape
+        filling = (0, T * S - x.shape[1])
+        missing = nn.functional.pad(missing.to(x.dtype), filling).unsqueeze(-1)
+        x = nn.functional.pad(x, filling).unsqueeze(-1)
+        bins = ((x - self.left) * self.slope).clamp(0, 1)  # (B, T*S, K-2)
+        u = torch.cat([torch.cat([x, bins], dim=-1) * (1 - missing), missing], dim=-1)
+        h = torch.einsum(
+            "btk,tkd->btd", u.view(-1, T, S * K), self.weight.flatten(1, 2)
+        )
+        return h + self.bias
+
+
+class _CategoryTokens(nn.Module):
+    """An embedding of each category; those that share a token add up.
+
+    **Shape**: codes (B, G), output (B, T, D).
+    """
+
+    def __init__(
+        self, counts: Sequence[NDArray[np.int64]], d_model: int, *, max_tokens: int
+    ) -> None:
+        super().__init__()
+        self.size, self.n_tokens = _grouping(len(counts), max_tokens)
+        sizes = torch.tensor([len(c) for c in counts])
+        self.offset: Tensor
+        self.share: Tensor
+        self.seen: Tensor
+        self.register_buffer("offset", sizes.cumsum(0) - sizes)
+        self.register_buffer("share", torch.ones(len(counts), int(sizes.max())))
+        for i, c in enumerate(counts):
+            self.share[i, : len(c)] = torch.from_numpy(np.cumsum(c) / c.sum())
+        # The last row stays zero: it fills up the last token.
+        seen = torch.from_numpy(np.concatenate([*counts, [0]]) > 0)
+        self.register_buffer("seen", seen, persistent=False)
+        self.weight = nn.Parameter(torch.empty(len(seen), d_model))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        bound = self.weight.shape[1] ** -0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+        with torch.no_grad():  # what training never shows says nothing
+            self.weight[~self.seen] = 0
+
+    def forward(self, codes: Tensor) -> Tensor:
+        filler = len(self.weight) - 1
+        rows = nn.functional.pad(
+            codes.long() + self.offset,
+            (0, self.n_tokens * self.size - codes.shape[1]),
+            value=filler,
+        )
+        h = nn.functional.embedding_bag(
+            rows.view(-1, self.size), self.weight, mode="sum", padding_idx=filler
+        )
+        return h.view(len(codes), self.n_tokens, -1)
+
+    def resample(self, codes: Tensor, sd: Tensor) -> Tensor:
+        """Draw each code anew, with probability 1 - exp(-sd)."""
+        u = torch.rand(2, *codes.shape, dtype=self.share.dtype, device=codes.device)
+        other = torch.searchsorted(self.share, u[0].T.contiguous(), right=True).T
+        other = other.clamp(max=self.share.shape[1] - 1).to(codes.dtype)
+        return torch.where(u[1] < -torch.expm1(-sd).unsqueeze(1), other, codes)

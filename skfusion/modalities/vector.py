@@ -1,0 +1,488 @@
+"""Ready-made vectors: embeddings, feature views, and what transformers make."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from skfusion._sklearn import StrOptions, fit_context
+from skfusion.batch import Block
+from skfusion.modalities import _columns
+from skfusion.modalities._scaling import learn_scale, smooth_clip
+from skfusion.modalities.base import Modality, is_absent
+from skfusion.network import Encoder
+
+__all__ = ["TransformerModality", "VectorModality"]
+
+# Rows scaled at a time, so that a wide matrix is never held in float64 as a whole.
+_CHUNK = 4096
+
+
+class VectorModality(Modality):
+    """Ready-made vectors, dense or sparse: embeddings, or views of features.
+
+    The vectors are the rows of a matrix, several numeric columns of a frame, or the
+    cells of a column, each a 1-D array or list of the same length. Dense ones are
+    centred and scaled feature by feature, then clipped smoothly to (-3, 3). Sparse
+    ones, of any width, are multiplied by one number and never densified. Missing
+    values are imputed by the centre. A row whose every value is missing, or whose
+    cell is None, is absent; a sparse row without entries is not, it says 0.
+
+    Parameters
+    ----------
+    scaling : {"standard", "robust", "none"}, default="standard"
+        Scale dense features by mean and standard deviation, by median and
+        interquartile range, or not at all (nor clip them).
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where all are strings.
+    width_ : int
+        Length of the vectors.
+    sparse_ : bool
+        Whether `fit` saw sparse vectors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skfusion.modalities import VectorModality
+    >>> df = pd.DataFrame({"embedding": [np.array([0.1, 0.3]), None, [0.5, 0.2]]})
+    >>> vectors = VectorModality().fit(df)
+    >>> vectors.width_
+    2
+    >>> vectors.transform(df)
+    Block(x: float32(3, 2); 2 of 3 rows present)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "scaling": [StrOptions({"standard", "robust", "none"})],
+    }
+
+    def __init__(
+        self, *, scaling: Literal["standard", "robust", "none"] = "standard"
+    ) -> None:
+        self.scaling = scaling
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> VectorModality:
+        """Learn the width and the scales of the vectors.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, DataFrame or Series of n_samples rows
+        y : ignored
+
+        Returns
+        -------
+        self : VectorModality
+
+        Raises
+        ------
+        ValueError
+            Where a value is infinite or no number, or cells differ in length.
+        """
+        matrix = self._read(X, reset=True)
+        self.width_ = matrix.shape[1]
+        self.sparse_ = sparse.issparse(matrix)
+        if self.sparse_:
+            # One factor for all: the entries of a column keep their weight relative
+            # to those of another, which the inverse document frequency chose.
+            size = np.sqrt(np.mean(np.square(matrix.data))) if matrix.nnz else 0.0
+            self._factor = np.array(1 / size if size > 0 else 1, dtype=np.float64)
+            self._entries = np.bincount(matrix.indices, minlength=self.width_)
+            self._row_entries = max(matrix.nnz / matrix.shape[0], 1.0)
+        else:
+            self._center, self._factor = learn_scale(
+                matrix, robust=self.scaling == "robust"
+            )
+        return self
+
+    def transform(self, X: Any) -> Block:
+        """Scale the vectors.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, DataFrame or Series of n_samples rows
+
+        Returns
+        -------
+        block : Block
+            Array "x" of shape (n_samples, width), float32, CSR where `sparse_`.
+        """
+        check_is_fitted(self)
+        matrix = self._read(X, reset=False)
+        if matrix.shape[1] != self.width_:
+            raise ValueError(
+                f"VectorModality was fitted on vectors of length {self.width_}, but "
+                f"got length {matrix.shape[1]}."
+            )
+        if self.sparse_:
+            matrix = sparse.csr_matrix(matrix * float(self._factor), dtype=np.float32)
+            matrix.data = np.nan_to_num(matrix.data, copy=False)
+            return Block({"x": matrix}, np.ones(matrix.shape[0], dtype=bool))
+        if sparse.issparse(matrix):
+            matrix = matrix.toarray()
+        out = np.empty(matrix.shape, dtype=np.float32)
+        present = np.empty(len(matrix), dtype=bool)
+        for start in range(0, len(matrix), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            x = matrix[rows].astype(np.float64)
+            present[rows] = ~np.isnan(x).all(axis=1)
+            if self.scaling != "none":
+                with np.errstate(over="ignore"):
+                    x = smooth_clip((x - self._center) * self._factor)
+            out[rows] = np.nan_to_num(x)
+        return Block({"x": out}, present)
+
+    def build_encoder(self, d_model: int, dropout: float) -> Encoder:
+        """Make the encoder: one linear layer, one token a row."""
+        check_is_fitted(self)
+        if self.sparse_:
+            return _SparseEncoder(self._entries, self._row_entries, d_model, dropout)
+        return _DenseEncoder(self.width_, d_model, dropout)
+
+    def features(self, block: Block) -> NDArray[np.float32] | sparse.csr_matrix:
+        """The scaled vectors."""
+        x = block.arrays["x"]
+        if block.present.all():
+            return x
+        if sparse.issparse(x):
+            return sparse.csr_matrix(x.multiply(block.present[:, None]))
+        return np.where(block.present[:, None], x, np.float32(0))
+
+    def _read(self, X: Any, *, reset: bool) -> Any:
+        """The vectors as one float matrix, dense with NaN where missing, or CSR."""
+        if not _columns.is_frame(X) and not _holds_cells(X):
+            matrix = validate_data(
+                self,
+                X,
+                accept_sparse="csr",
+                dtype=[np.float64, np.float32],
+                ensure_all_finite="allow-nan",
+                reset=reset,
+            )
+            if reset:
+                self._widths: list[int | None] = [None] * matrix.shape[1]
+            return matrix
+        if isinstance(X, pd.DataFrame) and all(
+            isinstance(dtype, pd.SparseDtype) for dtype in X.dtypes
+        ):
+            validate_data(self, X, skip_check_array=True, reset=reset)
+            frame: Any = X  # the stubs do not know the accessor
+            return frame.sparse.to_coo().tocsr()
+        if not _columns.is_frame(X):
+            X = pd.Series(X, name="0")
+        columns = _columns.read_columns(self, X, reset=reset)
+        if reset:
+            self._widths = [_vector_width(column) for column in columns]
+        return np.concatenate(
+            [
+                _columns.numbers(column)[:, None]
+                if width is None
+                else _read_vectors(column, width)
+                for column, width in zip(columns, self._widths, strict=True)
+            ],
+            axis=1,
+        )
+
+
+class TransformerModality(Modality):
+    """Any scikit-learn transformer as a modality: its output is treated as a vector.
+
+    Missing and blank rows are absent: the transformer never sees them. A transformer
+    that reads texts rather than a table is given its one column as such.
+
+    Parameters
+    ----------
+    transformer : transformer
+        `TfidfVectorizer()`, a pipeline that ends in `PCA()`, ...; its output may be
+        dense, sparse or a frame. It is cloned, never fitted itself.
+
+    Attributes
+    ----------
+    transformer_ : transformer
+        The fitted clone.
+    vector_ : VectorModality
+        Scales the output of `transformer_`.
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where all are strings.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from skfusion.modalities import TransformerModality
+    >>> df = pd.DataFrame({"note": ["good cloth", "bad seam", None]})
+    >>> TransformerModality(TfidfVectorizer()).fit_transform(df)
+    Block(x: float32(3, 4); 2 of 3 rows present)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+
+    def __init__(self, transformer: Any) -> None:
+        self.transformer = transformer
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.transformer)
+        tags.input_tags = deepcopy(inner.input_tags)
+        tags.target_tags.required = inner.target_tags.required
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def fit(self, X: Any, y: Any = None) -> TransformerModality:
+        """Fit a clone of the transformer, and the scales of its output.
+
+        Parameters
+        ----------
+        X : DataFrame, Series or array-like of n_samples rows
+        y : array-like of n_samples values, optional
+            Handed to the transformer.
+
+        Returns
+        -------
+        self : TransformerModality
+        """
+        self.fit_transform(X, y)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit_transform(self, X: Any, y: Any = None) -> Block:
+        """Fit, and transform the training rows, by the transformer's `fit_transform`.
+
+        Returns
+        -------
+        block : Block
+            Array "x" of shape (n_samples, width), float32, CSR where the output is
+            sparse.
+        """
+        if not all(hasattr(self.transformer, m) for m in ("fit", "transform")):
+            raise TypeError(
+                "The 'transformer' parameter of TransformerModality must be an object "
+                f"with fit and transform. Got {self.transformer!r} instead."
+            )
+        X, present = _columns.read_for(self, self.transformer, X, reset=True)
+        if not present.any():
+            raise ValueError(
+                "TransformerModality needs at least one row that is not missing."
+            )
+        self.transformer_ = clone(self.transformer)
+        if not present.all():
+            X = _columns.take_rows(X, np.flatnonzero(present))
+            y = None if y is None else np.asarray(y)[present]
+        if hasattr(self.transformer_, "fit_transform"):
+            out = self.transformer_.fit_transform(X, y)
+        else:
+            out = self.transformer_.fit(X, y).transform(X)
+        self.vector_ = VectorModality()
+        return _spread(self.vector_.fit_transform(_plain(out)), present)
+
+    def transform(self, X: Any) -> Block:
+        """Transform rows.
+
+        Returns
+        -------
+        block : Block
+            As from `fit_transform`.
+        """
+        check_is_fitted(self)
+        X, present = _columns.read_for(self, self.transformer, X, reset=False)
+        if not present.any():
+            return self._nothing(len(present))
+        if not present.all():
+            X = _columns.take_rows(X, np.flatnonzero(present))
+        block = self.vector_.transform(_plain(self.transformer_.transform(X)))
+        return _spread(block, present)
+
+    def build_encoder(self, d_model: int, dropout: float) -> Encoder:
+        """Make the encoder: one linear layer, one token a row."""
+        check_is_fitted(self)
+        return self.vector_.build_encoder(d_model, dropout)
+
+    def features(self, block: Block) -> NDArray[np.float32] | sparse.csr_matrix:
+        """The scaled output of the transformer."""
+        check_is_fitted(self)
+        return self.vector_.features(block)
+
+    def _nothing(self, n_samples: int) -> Block:
+        """A block of rows that are all absent."""
+        shape = (n_samples, self.vector_.width_)
+        x = (
+            sparse.csr_matrix(shape, dtype=np.float32)
+            if self.vector_.sparse_
+            else np.zeros(shape, dtype=np.float32)
+        )
+        return Block({"x": x}, np.zeros(n_samples, dtype=bool))
+
+
+def _spread(block: Block, present: NDArray[np.bool_]) -> Block:
+    """Put the rows of a block where `present` says, zeros elsewhere."""
+    if present.all():
+        return block
+    x = block.arrays["x"]
+    if sparse.issparse(x):
+        sizes = np.zeros(len(present) + 1, dtype=x.indptr.dtype)
+        sizes[1:][present] = np.diff(x.indptr)
+        x = sparse.csr_matrix(
+            (x.data, x.indices, np.cumsum(sizes, dtype=x.indptr.dtype)),
+            shape=(len(present), x.shape[1]),
+        )
+    else:
+        full = np.zeros((len(present), *x.shape[1:]), dtype=x.dtype)
+        full[present] = x
+        x = full
+    here = present.copy()
+    here[present] = block.present
+    return Block({"x": x}, here)
+
+
+def _plain(output: Any) -> Any:
+    """What a transformer returned, without names: they may depend on the rows."""
+    if sparse.issparse(output) or isinstance(output, np.ndarray):
+        return output
+    if isinstance(output, pd.DataFrame):
+        return output.set_axis(range(output.shape[1]), axis=1)
+    return output
+
+
+def _holds_cells(X: Any) -> bool:
+    """Tell a 1-D array whose cells are vectors from one that is no table at all."""
+    return (
+        isinstance(X, np.ndarray)
+        and X.ndim == 1
+        and X.dtype == object
+        and any(_is_vector(cell) for cell in X)
+    )
+
+
+def _is_vector(cell: Any) -> bool:
+    return hasattr(cell, "__len__") and not isinstance(cell, str | bytes | dict)
+
+
+def _vector_width(column: pd.Series) -> int | None:
+    """Length of the first vector in a column; None where it holds no vectors."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return None
+    return next((len(c) for c in column if _is_vector(c) and len(c)), None)
+
+
+def _read_vectors(column: pd.Series, width: int) -> NDArray[np.float64]:
+    """A column of vectors as a matrix (n_samples, width), NaN where missing."""
+    out = np.full((len(column), width), np.nan)
+    for i, cell in enumerate(column):
+        if is_absent(cell) or (_is_vector(cell) and not len(cell)):
+            continue
+        try:
+            vector = np.asarray(cell, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise _columns.cell_error(
+                column,
+                i,
+                f"is no vector of numbers: {cell!r}",
+                "Mend the cell, or set it to None.",
+            ) from error
+        if vector.shape != (width,):
+            raise _columns.cell_error(
+                column,
+                i,
+                f"holds an array of shape {vector.shape}, but the vectors of this "
+                f"column have {width} values",
+                "Mend the cell, or set it to None; to read series of unequal lengths, "
+                "use SeriesModality.",
+            )
+        if np.isinf(vector).any():
+            raise _columns.cell_error(
+                column,
+                i,
+                "holds infinity",
+                "Replace infinity by NaN (a missing value) or by a finite number.",
+            )
+        out[i] = vector
+    return out
+
+
+class _DenseEncoder(Encoder):
+    """One linear layer over vectors, some of whose values are dropped in training.
+
+    **Shape**: x (B, F); tokens (B, 1, D).
+    """
+
+    def __init__(self, width: int, d_model: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, d_model)
+
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        h = self.linear(self.dropout(inputs["x"])).unsqueeze(1)
+        return h, h.new_ones(h.shape[:2], dtype=torch.bool)
+
+
+class _SparseEncoder(Encoder):
+    """One linear layer over sparse vectors.
+
+    **Shape**: x (B, F), sparse COO; tokens (B, 1, D).
+    """
+
+    def __init__(
+        self,
+        entries: NDArray[np.int64],
+        row_entries: float,
+        d_model: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        share = np.cumsum(entries) / max(entries.sum(), 1)
+        self.share: Tensor
+        self.register_buffer("share", torch.from_numpy(share))
+        self.weight = nn.Parameter(torch.empty(len(entries), d_model))
+        self.bias = nn.Parameter(torch.zeros(d_model))
+        # The fan-in is what a row holds, not the width.
+        nn.init.normal_(self.weight, std=row_entries**-0.5)
+
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        x = inputs["x"]
+        if self.training and self.dropout:
+            values = nn.functional.dropout(x._values(), self.dropout)
+            x = torch.sparse_coo_tensor(
+                x._indices(), values, x.shape, check_invariants=False
+            )
+        h = (torch.sparse.mm(x, self.weight) + self.bias).unsqueeze(1)
+        return h, h.new_ones(h.shape[:2], dtype=torch.bool)
+
+    def add_noise(self, inputs: dict[str, Tensor], sd: Tensor) -> dict[str, Tensor]:
+        """Move entries to other features, each with probability 1 - exp(-sd)."""
+        x = inputs["x"]
+        rows, columns = x._indices()
+        u = torch.rand(2, len(columns), dtype=self.share.dtype, device=x.device)
+        # Frequent features are drawn more often, as they occur more often.
+        other = torch.searchsorted(self.share, u[0]).clamp(max=len(self.share) - 1)
+        moved = u[1] < -torch.expm1(-sd)[rows]
+        indices = torch.stack([rows, torch.where(moved, other, columns)])
+        x = torch.sparse_coo_tensor(
+            indices, x._values(), x.shape, check_invariants=False
+        )
+        return {**inputs, "x": x}
