@@ -1,0 +1,158 @@
+"""The encoder of words: sums of embeddings, with pieces for what is rare or new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skfusion.modalities._text_reading import N_BUCKETS
+from skfusion.network import Encoder
+
+__all__ = ["RARE", "TextEncoder"]
+
+# Measured on reviews, titles and names.
+RARE = 5  # words and n-grams of fewer training rows have no embedding of their own
+_BY_PIECES = 0.05  # share of the other words that training reads by their pieces
+_HALF_LENGTH = 16  # words of a row that loses half of `token_dropout`
+
+
+class TextEncoder(Encoder):
+    """Sum of the embeddings of a word, its n-grams and its column, projected.
+
+    Words of fewer than `RARE` training rows have no embedding of their own: like
+    unseen words they are the sum of their pieces. Some other words are read so too in
+    training, which teaches the pieces what the words mean.
+
+    **Shape**: words (B, T'), ngrams (B, T', N), unseen (B, R, P), columns (B, T');
+    output (B, T, D) with T the longest row of the batch, or in training the longest
+    after some words were hidden.
+    """
+
+    pieces: Tensor
+    frequency: Tensor
+
+    def __init__(
+        self,
+        word_pieces: NDArray[np.int16],
+        word_counts: NDArray[np.int64],
+        *,
+        n_words: int,
+        n_ngrams: Sequence[int],
+        n_columns: int,
+        width: int,
+        d_model: int,
+        dropout: float,
+        token_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.n_words, self.n_ngrams = n_words, tuple(n_ngrams)
+        self.has_columns = n_columns > 0
+        self.token_dropout = token_dropout
+        learned = [n_words, *n_ngrams, n_columns, N_BUCKETS - 1]
+        *self.offsets, self.piece_offset, total = np.cumsum(learned).tolist()
+        self.embedding = nn.Embedding(1 + total, width, padding_idx=0)
+        self.project = nn.Linear(width, d_model)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("pieces", torch.tensor(word_pieces))
+        share = word_counts / max(word_counts.sum(), 1)
+        self.register_buffer("frequency", torch.tensor(share.cumsum()).float())
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw words and pieces; what only refines them starts at 0."""
+        weight = self.embedding.weight.data
+        nn.init.normal_(weight, std=0.1)
+        weight[0] = 0
+        weight[1 + self.n_words : 1 + self.piece_offset] = 0
+
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Encode the words; absent rows give one token that means nothing."""
+        words = inputs["words"].long()
+        slots = [words, *inputs["ngrams"].long().unbind(-1)]
+        if self.has_columns:
+            slots.append(inputs["columns"].long())
+        mask = words != 0
+        kept = self._hide(mask) if self.training else mask
+        x, mask = _compact(torch.stack(slots, dim=-1), kept)  # (B, T, S), (B, T)
+        words = x[..., 0]
+        by_pieces = (words < 0) | (words > self.n_words)
+        if self.training:
+            by_pieces |= (torch.rand_like(words, dtype=torch.float) < _BY_PIECES) & mask
+        ids = [words.masked_fill(by_pieces, 0)]
+        for k, n in enumerate(self.n_ngrams):
+            ngram = x[..., 1 + k]
+            ids.append(
+                torch.where((ngram > 0) & (ngram <= n), ngram + self.offsets[k], 0)
+            )
+        if self.has_columns:
+            column = x[..., -1]
+            ids.append(torch.where(column > 0, column + self.offsets[-1], 0))
+        B, T = words.shape
+        h = self._sum(torch.stack(ids, dim=-1).view(B * T, -1))  # (B*T, E)
+        row, at = by_pieces.nonzero(as_tuple=True)
+        if len(row):
+            read = self._read_pieces(words[row, at], inputs["unseen"], row)
+            h = h.index_add(0, row * T + at, read)
+        h = self.project(self.dropout(h)).view(B, T, -1)  # (B, T, D)
+        mask[:, 0] |= ~mask.any(dim=1)
+        return h, mask
+
+    def add_noise(self, inputs: dict[str, Tensor], sd: Tensor) -> dict[str, Tensor]:
+        """Replace each word by a random one with probability ``1 - exp(-sd)``.
+
+        Words are drawn as often as they occur, and n-grams do not survive it.
+        """
+        words = inputs["words"]
+        p = 1 - torch.exp(-sd.float()).view(-1, 1)
+        hit = (torch.rand_like(words, dtype=torch.float) < p) & (words != 0)
+        if len(self.frequency) == 0 or not hit.any():
+            return inputs
+        u = torch.rand(words.shape, dtype=self.frequency.dtype, device=words.device)
+        drawn = torch.searchsorted(self.frequency, u).clamp(max=len(self.frequency) - 1)
+        broken = hit.clone()
+        for step in range(1, len(self.n_ngrams) + 1):
+            broken[:, :-step] |= hit[:, step:]
+        return {
+            **inputs,
+            "words": torch.where(hit, (drawn + 1).to(words.dtype), words),
+            "ngrams": inputs["ngrams"].masked_fill(broken.unsqueeze(-1), 0),
+        }
+
+    def _hide(self, mask: Tensor) -> Tensor:
+        """Which words training keeps: of a row of n words, about p n / (n + 16) go."""
+        length = mask.sum(dim=1, keepdim=True)
+        p = self.token_dropout * length / (length + _HALF_LENGTH)
+        kept = mask & (torch.rand(mask.shape, device=mask.device) >= p)
+        return torch.where(kept.any(dim=1, keepdim=True), kept, mask)
+
+    def _sum(self, ids: Tensor) -> Tensor:
+        """Sum embeddings, (n, S) -> (n, E); id 0 adds nothing."""
+        return F.embedding_bag(ids, self.embedding.weight, mode="sum", padding_idx=0)
+
+    def _read_pieces(self, words: Tensor, unseen: Tensor, row: Tensor) -> Tensor:
+        """Embed words by their pieces, (n,) -> (n, E)."""
+        known = self.pieces[words.clamp(min=0)]
+        new = unseen[row, (-1 - words).clamp(min=0)]
+        pieces = torch.where((words > 0).unsqueeze(-1), known, new).long()  # (n, P)
+        some = pieces > 0
+        total = self._sum(torch.where(some, pieces + self.piece_offset, 0))
+        return total / some.sum(dim=-1, keepdim=True).clamp(min=1).sqrt()
+
+
+def _compact(x: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Move what is kept of each row to its front, and cut off the common rest.
+
+    **Shape**: x (B, T', S), kept (B, T'); output (B, T, S) and a mask (B, T).
+    """
+    counts = kept.sum(dim=1)
+    T = max(int(counts.max()), 1)
+    row, at = kept.nonzero(as_tuple=True)
+    place = kept.cumsum(dim=1)[row, at] - 1
+    out = x.new_zeros(len(x), T, x.shape[-1])
+    out[row, place] = x[row, at]
+    return out, torch.arange(T, device=x.device) < counts.unsqueeze(-1)
