@@ -1,0 +1,244 @@
+"""From one cell to one small square picture, 8 bits a channel."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from skfusion.modalities.base import is_absent
+
+__all__ = ["READ_ERRORS", "PictureReader", "holds_nothing", "is_encoded", "sides"]
+
+#: What Pillow and NumPy raise on a cell that they cannot read.
+READ_ERRORS = (
+    *(OSError, EOFError, ValueError, TypeError, SyntaxError, OverflowError),
+    *(LookupError, AttributeError, struct.error, zlib.error),
+    Image.DecompressionBombError,
+)
+#: Values that sensors and file formats call white.
+WHITES = (1, 255, 1023, 4095, 16383, 65535)
+REMEDY = "pass pictures as (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)."
+
+
+def holds_nothing(cell: Any) -> bool:
+    """Tell whether a cell is absent: None, NaN, NaT, pd.NA or blank text."""
+    return is_absent(cell) or (isinstance(cell, str) and not cell.strip())
+
+
+def is_encoded(cell: Any) -> bool:
+    """Tell whether a cell is a file or its bytes, so that decoding takes the time."""
+    return isinstance(cell, str | os.PathLike | bytes | bytearray | memoryview)
+
+
+def sides(cell: Any) -> tuple[int, int] | None:
+    """(height, width) in pixels without decoding; None where it cannot be told."""
+    try:
+        if is_encoded(cell):
+            with _open(cell) as image:
+                return image.height, image.width
+        if isinstance(cell, Image.Image):
+            return cell.height, cell.width
+        height, width = _as_array(cell).shape[:2]
+    except READ_ERRORS:
+        return None  # the reading itself will say what is wrong
+    return (height, width) if height and width else None
+
+
+@dataclass
+class PictureReader:
+    """Reads cells as squares of `size` pixels.
+
+    Parameters
+    ----------
+    size : int
+        Side S of the squares.
+    levels : dict of {"float", "integer"} to (float, float)
+        The values that mean black and white in arrays of floats and in those of
+        integers wider than 8 bits; see `learn_levels`.
+    """
+
+    size: int
+    levels: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def learn_levels(self, cells: Iterable[Any]) -> PictureReader:
+        """Set `levels` from all training pictures at once.
+
+        A bright picture in [0, 255] and a dark one in [0, 1] cannot be told apart one
+        by one, so the training rows decide: [0, w], where w is the first of 1, 255,
+        1023, 4095, 16383 and 65535 that holds every value (for floats, of 1 and 255);
+        with negative or still larger values, their own range, or [-1, 1].
+        """
+        lowest: dict[str, float] = {}
+        highest: dict[str, float] = {}
+        for cell in cells:
+            try:
+                array = _raw(cell)
+                if array.size == 0 or array.dtype in (np.uint8, np.bool_):
+                    continue
+                kind, low, high = _extent(array)
+            except READ_ERRORS:
+                continue
+            lowest[kind] = min(low, lowest.get(kind, low))
+            highest[kind] = max(high, highest.get(kind, high))
+        self.levels = {
+            kind: _levels(kind, lowest[kind], highest[kind]) for kind in lowest
+        }
+        return self
+
+    def read(self, cell: Any) -> NDArray[np.uint8]:
+        """Decode a cell, keep its aspect, and pad it with the colour of its border.
+
+        Returns
+        -------
+        picture : ndarray of shape (S, S), or (S, S, 3) where the cell holds colour
+        """
+        fitting = ((self.size, self.size), (self.size, self.size, 3))
+        if getattr(cell, "dtype", None) == np.uint8 and cell.shape in fitting:
+            return cell  # small stacks come by the thousand: spare Pillow the trip
+        if is_encoded(cell):
+            with _open(cell) as image:
+                # JPEG can be decoded at 1/2, 1/4 or 1/8; the rest is done below
+                image.draft(None, (2 * self.size, 2 * self.size))
+                content = _decode(image)
+        else:
+            content = _decode(cell) if isinstance(cell, Image.Image) else cell
+        if not isinstance(content, Image.Image):
+            content = Image.fromarray(self._eight_bits(_as_array(content)))
+        return self._square(_opaque(content))
+
+    def _eight_bits(self, array: NDArray[Any]) -> NDArray[np.uint8]:
+        """Check the shape of an array and bring its values into 0 to 255."""
+        if array.size == 0:
+            raise ValueError(f"the array is empty, of shape {array.shape}.")
+        if array.ndim == 3 and array.shape[2] == 1:
+            array = array[:, :, 0]
+        if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+            first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+            remedy = "move the channels last with np.moveaxis(a, 0, -1)." * first
+            raise ValueError(
+                f"an array of shape {array.shape} is neither grey, RGB nor RGBA; "
+                + (remedy or REMEDY)
+            )
+        if array.dtype == np.uint8:
+            return np.ascontiguousarray(array)
+        if array.dtype == np.bool_:
+            return array * np.uint8(255)
+        kind, low, high = _extent(array)
+        black, white = self.levels.get(kind) or _levels(kind, low, high)
+        if max(black - low, high - white) > white - black:
+            raise ValueError(
+                f"its values lie in [{low:g}, {high:g}], but those of the training "
+                f"pictures in [{black:g}, {white:g}]; scale them in the same way."
+            )
+        scaled = (array.astype(np.float64) - black) * (255 / (white - black))
+        return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+    def _square(self, image: Image.Image) -> NDArray[np.uint8]:
+        scale = self.size / max(image.size)
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        if image.size != (width, height):
+            how = Image.Resampling.BICUBIC
+            image = image.resize((width, height), how, reducing_gap=2.0)
+        picture = np.asarray(image)
+        if height == width:
+            return picture
+        touching = (0, slice(None)) if width > height else (slice(None), 0)
+        opposite = (-1, slice(None)) if width > height else (slice(None), -1)
+        border = np.concatenate([picture[touching], picture[opposite]])
+        shape = (self.size, self.size, *picture.shape[2:])
+        square = np.empty(shape, np.uint8)
+        square[:] = np.median(border, axis=0).astype(np.uint8)
+        top, left = (self.size - height) // 2, (self.size - width) // 2
+        square[top : top + height, left : left + width] = picture
+        return square
+
+
+def _open(cell: Any) -> Image.Image:
+    """Open a path or the bytes of a file; the pixels are not decoded yet."""
+    if isinstance(cell, str | os.PathLike):
+        name = os.fspath(cell)
+        if not os.path.exists(name):
+            raise FileNotFoundError(
+                f"the file {name!r} does not exist (looked from {os.getcwd()!r})."
+            )
+        source: Any = name
+        what = f"the file {name!r}"
+    else:
+        source, what = io.BytesIO(cell), f"its {len(cell)} bytes"
+    try:
+        return Image.open(source)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"Pillow knows no picture format like {what}.") from error
+
+
+def _decode(image: Image.Image) -> Image.Image | NDArray[Any]:
+    """Decode, and turn upright as the EXIF data say; an array if not of 8 bits."""
+    try:
+        upright = ImageOps.exif_transpose(image)
+        return np.asarray(upright) if _is_deep(upright) else upright
+    except READ_ERRORS as error:
+        cause = str(error).rstrip(".")
+        raise ValueError(f"Pillow cannot decode it: {cause}.") from error
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell whether pixels are wide integers or floats (modes I, I;16, F)."""
+    return image.mode.startswith(("I", "F"))
+
+
+def _as_array(cell: Any) -> NDArray[Any]:
+    """Numbers of an array, of what converts to one, or of nested lists."""
+    if not (hasattr(cell, "__array__") or isinstance(cell, list | tuple)):
+        raise TypeError(f"it is of type {type(cell).__name__}.")
+    array = np.asarray(cell)
+    if array.dtype.kind not in "buif" or array.ndim == 0:
+        raise TypeError(f"it is of type {type(cell).__name__}, dtype {array.dtype}.")
+    return array
+
+
+def _raw(cell: Any) -> NDArray[Any]:
+    """Values of a cell that is not stored in 8 bits; empty where it is."""
+    if is_encoded(cell):
+        with _open(cell) as image:
+            return _raw(image)
+    if isinstance(cell, Image.Image):
+        return np.asarray(cell) if _is_deep(cell) else np.empty(0, np.uint8)
+    return _as_array(cell)
+
+
+def _extent(array: NDArray[Any]) -> tuple[str, float, float]:
+    """Kind of numbers, the lowest and the highest."""
+    low, high = float(array.min()), float(array.max())
+    if not np.isfinite([low, high]).all():
+        raise ValueError("the array holds NaN or infinite values.")
+    return ("float" if array.dtype.kind == "f" else "integer"), low, high
+
+
+def _levels(kind: str, low: float, high: float) -> tuple[float, float]:
+    slack = 1e-3 * (kind == "float")  # resampled floats overshoot a little
+    whites = WHITES if kind == "integer" else WHITES[:2]
+    for white in whites:
+        if low >= -slack * white and high <= (1 + slack) * white:
+            return 0.0, float(white)
+    if low >= -1 and high <= 1:
+        return -1.0, 1.0
+    return low, max(high, low + 1e-6)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Composite over white what is transparent; reduce the mode to "L" or "RGB"."""
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    grey = image.mode in ("1", "L")
+    return image.convert("L" if grey else "RGB")

@@ -1,0 +1,364 @@
+"""Pictures: files, bytes, arrays or PIL images, encoded by a small residual network."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from skfusion._sklearn import Interval, Options, StrOptions, fit_context
+from skfusion.batch import Block
+from skfusion.modalities._image_encoder import ImageEncoder, patch_side
+from skfusion.modalities._image_features import picture_features
+from skfusion.modalities._image_reading import (
+    READ_ERRORS,
+    PictureReader,
+    holds_nothing,
+    is_encoded,
+    sides,
+)
+from skfusion.modalities.base import CellModality
+from skfusion.network import Encoder
+
+__all__ = ["ImageModality"]
+
+LARGEST = 64  # pixels; larger pictures are reduced to it unless `size` says more
+PROBED = 512  # pictures whose header is read to choose the size
+THREADED = 64  # files a piece of work of one thread
+
+Picture = NDArray[np.uint8]
+
+
+class ImageModality(CellModality):
+    """Pictures, one a cell.
+
+    Every picture is turned upright (EXIF), composited over white where it is
+    transparent, reduced or enlarged to fit a square with its aspect kept, and padded
+    with the colour of its border. The channels are standardised on the training rows.
+    In training, the encoder rotates, scales, shifts and mirrors the pictures a little
+    and changes their brightness and contrast. Its tokens are patches.
+
+    Parameters
+    ----------
+    size : "auto" or int, default="auto"
+        Side of the squares in pixels, from 8 to 1024. "auto" takes the median of the
+        longest sides of the training pictures, at most 64, so that training is quick
+        without a GPU. The cost grows with the square of the size.
+    channels : {"auto", 1, 3}, default="auto"
+        1 for grey, 3 for colour. "auto" takes 1 if no training picture has colour.
+        Pictures of the other sort are converted.
+    augment : "auto" or bool, default="auto"
+        Whether the encoder disturbs the pictures in training. "auto" disturbs them but
+        mirrors colour pictures only, for grey ones are often signs that have a hand;
+        True mirrors those too.
+    on_error : {"raise", "absent"}, default="raise"
+        What to do with a cell that is there and cannot be read (corrupt or truncated
+        file, missing path, empty array, unknown channels): raise one error that names
+        row and column, or warn once and treat such cells as absent.
+
+    Attributes
+    ----------
+    size_ : int
+        Side S of the squares in pixels.
+    n_channels_ : int
+        Number of channels C, 1 or 3.
+    mean_, std_ : ndarray of shape (n_channels_,)
+        Mean and standard deviation of the training pixels, on the scale 0 to 255.
+    n_features_in_ : int
+        Number of columns.
+
+    Notes
+    -----
+    Cells may be a path, the bytes of a file that Pillow reads, a PIL image, an array
+    (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or None. Of animations the first frame
+    counts. Arrays may be bool, uint8, float or wider integers: the training rows decide
+    whether floats range to 1 or to 255, integers to 255, 1023, 4095, 16383 or 65535,
+    or, with negative values, over a range of their own. Several columns are encoded by
+    the same network and give tokens side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfusion.modalities import ImageModality
+    >>> white, black = np.ones((20, 32)), np.zeros((20, 32))
+    >>> image = ImageModality().fit([white, black, None])
+    >>> image.size_, image.n_channels_
+    (32, 1)
+    >>> image.transform([black, None])
+    Block(pixels: uint8(2, 1, 32, 32); 1 of 2 rows present)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **CellModality._parameter_constraints,
+        "size": [StrOptions({"auto"}), Interval(Integral, 8, 1024, closed="both")],
+        "channels": [StrOptions({"auto"}), Options(Integral, {1, 3})],
+        "augment": [StrOptions({"auto"}), "boolean"],
+    }
+    _cell_name = "picture"
+    _cell_formats = (
+        "a path, the bytes of an image file, a PIL image, or an array (H, W), "
+        "(H, W, 1), (H, W, 3) or (H, W, 4)"
+    )
+
+    def __init__(
+        self,
+        *,
+        size: Literal["auto"] | int = "auto",
+        channels: Literal["auto", 1, 3] = "auto",
+        augment: Literal["auto"] | bool = "auto",
+        on_error: Literal["raise", "absent"] = "raise",
+    ) -> None:
+        self.size = size
+        self.channels = channels
+        self.augment = augment
+        self.on_error = on_error
+
+    def fit(self, X: Any, y: Any = None) -> ImageModality:
+        """Learn size, channels and the statistics of the pixels.
+
+        Parameters
+        ----------
+        X : DataFrame, Series or array-like of n_samples rows
+            One picture a cell; an array (n_samples, H, W) or (n_samples, H, W, C) is
+            one column of pictures.
+        y : ignored
+
+        Returns
+        -------
+        self : ImageModality
+
+        Raises
+        ------
+        ValueError
+            If a cell cannot be read and ``on_error="raise"``.
+        """
+        self.fit_transform(X)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X: Any, y: Any = None) -> Block:
+        """Fit, and transform the same rows while decoding every picture only once.
+
+        Parameters
+        ----------
+        X : DataFrame, Series or array-like of n_samples rows
+        y : ignored
+
+        Returns
+        -------
+        block : Block
+        """
+        names, columns, labels = self._columns(X, reset=True)
+        cells = [c for column in columns for c in column if not holds_nothing(c)]
+        sample = cells[:: max(1, len(cells) // PROBED)]
+        self.size_ = _choose_size(sample) if self.size == "auto" else int(self.size)
+        known = [cell for cell in cells if not is_encoded(cell)]
+        self._reader = PictureReader(self.size_).learn_levels(
+            known + [cell for cell in sample if is_encoded(cell)]
+        )
+        pictures = self._pictures(names, columns, labels)
+        if self.channels == "auto":
+            colour = any(_has_colour(p) for column in pictures for p in column)
+            self.n_channels_ = 3 if colour else 1
+        else:
+            self.n_channels_ = int(self.channels)
+        block = self._block(pictures)
+        self.mean_, self.std_ = _pixel_statistics(block)
+        return block
+
+    def transform(self, X: Any) -> Block:
+        """Decode pictures into squares.
+
+        Parameters
+        ----------
+        X : DataFrame, Series or array-like of n_samples rows
+            The columns that were fitted.
+
+        Returns
+        -------
+        block : Block
+            Arrays: ``pixels`` (n_samples, C, S, S) uint8. With several columns,
+            ``pixels`` (n_samples, n_columns, C, S, S) uint8 and ``there`` (n_samples,
+            n_columns) bool, False where a column of the row is absent.
+        """
+        check_is_fitted(self)
+        names, columns, labels = self._columns(X, reset=False)
+        return self._block(self._pictures(names, columns, labels))
+
+    def _pictures(
+        self,
+        names: list[str],
+        columns: list[NDArray[np.object_]],
+        labels: Sequence[Any],
+    ) -> list[list[Picture | None]]:
+        """Read every cell of every column; None where it is absent."""
+        failures: list[tuple[Any, str, Exception]] = []
+        pictures = []
+        for name, column in zip(names, columns, strict=True):
+            read = _read_all(self._reader, column)
+            for i, picture in enumerate(read):
+                if isinstance(picture, Exception):
+                    failures.append((labels[i], name, picture))
+            pictures.append([p if isinstance(p, np.ndarray) else None for p in read])
+        self._unreadable(failures)
+        return pictures
+
+    def _block(self, pictures: list[list[Picture | None]]) -> Block:
+        n, k, c, s = len(pictures[0]), len(pictures), self.n_channels_, self.size_
+        pixels = np.zeros((n, k, c, s, s), np.uint8)
+        there = np.zeros((n, k), bool)
+        for j, column in enumerate(pictures):
+            for i, picture in enumerate(column):
+                if picture is not None:
+                    there[i, j] = True
+                    pixels[i, j] = _channels_first(picture, c)
+        present = np.asarray(there.any(axis=1))
+        if k == 1:
+            return Block({"pixels": pixels[:, 0]}, present)
+        return Block({"pixels": pixels, "there": there}, present)
+
+    def build_encoder(self, d_model: int, dropout: float) -> Encoder:
+        """Make the residual network that turns pictures into tokens of patches."""
+        mirror = self.n_channels_ == 3 if self.augment == "auto" else True
+        return ImageEncoder(
+            size=self.size_,
+            mean=self.mean_,
+            std=self.std_,
+            n_columns=self.n_features_in_,
+            d_model=d_model,
+            dropout=dropout,
+            augment=bool(self.augment),
+            mirror=mirror,
+        )
+
+    def features(self, block: Block) -> NDArray[np.float32]:
+        """Edges, colours and a thumbnail of each picture.
+
+        For each column: histograms of oriented gradients (Dalal & Triggs, 2005), the
+        square root of the histogram of colours, mean and standard deviation of each
+        channel, and the picture reduced to a few pixels.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features), float32
+            A column of grey pictures makes 982 features, one of colour 1162; of several
+            columns each makes 358 or 442.
+        """
+        pixels = block.arrays["pixels"]
+        if pixels.ndim == 4:
+            return picture_features(pixels, block.present, grid=6, thumbnail=8)
+        there = block.arrays["there"] & block.present[:, None]
+        parts = [
+            picture_features(pixels[:, j], there[:, j], grid=4, thumbnail=4)
+            for j in range(pixels.shape[1])
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def elements(self, block: Block, weights: NDArray[Any]) -> list[pd.Series]:
+        """Name the tokens of each row by their patch of the square.
+
+        Returns
+        -------
+        elements : list of n_samples Series
+            Weights indexed by ``(top, left, bottom, right)`` in pixels of the resized
+            picture; with several columns, by ``(column, top, left, bottom, right)``
+            for the columns that are there.
+        """
+        elements = super().elements(block, weights)
+        if "there" not in block.arrays:
+            return elements
+        there = block.arrays["there"]
+        n_patches = len(self._element_names()) // there.shape[1]
+        keep = np.repeat(there, n_patches, axis=1)
+        return [
+            element[mask] if here else element
+            for element, mask, here in zip(elements, keep, block.present, strict=True)
+        ]
+
+    def _element_names(self) -> pd.Index:
+        side = patch_side(self.size_)
+        edges = [(a, min(a + side, self.size_)) for a in range(0, self.size_, side)]
+        patches = [
+            (top, left, bottom, right) for top, bottom in edges for left, right in edges
+        ]
+        if self.n_features_in_ == 1:
+            return pd.Index(patches, dtype=object, tupleize_cols=False)
+        names = [(column, *p) for column in self._column_names for p in patches]
+        return pd.Index(names, dtype=object, tupleize_cols=False)
+
+
+def _choose_size(cells: Sequence[Any]) -> int:
+    """Median of the longest sides, a multiple of 4 that training can afford."""
+    longest = [max(found) for found in map(sides, cells) if found]
+    side = float(np.median(longest)) if longest else 32.0
+    return int(min(LARGEST, max(8, 4 * math.ceil(side / 4))))
+
+
+def _read_all(
+    reader: PictureReader, column: NDArray[np.object_]
+) -> list[Picture | Exception | None]:
+    """Read the cells of a column; an exception stands where it cannot be done."""
+
+    def read(cell: Any) -> Picture | Exception | None:
+        if holds_nothing(cell):
+            return None
+        try:
+            return reader.read(cell)
+        except READ_ERRORS as error:
+            return error
+
+    files = np.array([is_encoded(cell) for cell in column], dtype=bool)
+    if files.sum() < THREADED:
+        return [read(cell) for cell in column]
+    # Pillow decodes outside of the interpreter's lock. PIL images stay out of the
+    # threads: two rows may share one, and its lazy loading is not safe there.
+    rows = np.flatnonzero(files)
+    parts = np.array_split(rows, len(rows) // THREADED)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        decoded = pool.map(lambda part: [read(cell) for cell in column[part]], parts)
+        found = dict(
+            zip(rows.tolist(), itertools.chain.from_iterable(decoded), strict=True)
+        )
+    return [found[i] if i in found else read(cell) for i, cell in enumerate(column)]
+
+
+def _has_colour(picture: Picture | None) -> bool:
+    if picture is None or picture.ndim == 2:
+        return False
+    return bool((picture[..., 1:] != picture[..., :1]).any())
+
+
+def _channels_first(picture: Picture, n_channels: int) -> Picture:
+    """(S, S) or (S, S, 3) as (C, S, S), or as what broadcasts to it."""
+    if picture.ndim == 2:
+        return picture[None]
+    if n_channels == 3:
+        return picture.transpose(2, 0, 1)
+    luminance = picture @ np.array([19595, 38470, 7471])  # as Pillow's convert("L")
+    return ((luminance + 0x8000) >> 16).astype(np.uint8)[None]
+
+
+def _pixel_statistics(block: Block) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Mean and standard deviation of each channel over the pictures that are there."""
+    pixels = block.arrays["pixels"]
+    there = block.arrays.get("there", block.present)
+    c, s = pixels.shape[-3], pixels.shape[-1]
+    counts = np.zeros((c, 256))
+    for rows in np.array_split(np.arange(len(pixels)), len(pixels) // 1024 + 1):
+        kept = pixels[rows][there[rows]].reshape(-1, c, s * s)
+        counts += [np.bincount(kept[:, i].ravel(), minlength=256) for i in range(c)]
+    if not counts.any():
+        return np.full(c, 127.5), np.full(c, 64.0)  # nothing to learn from
+    share = counts / counts.sum(axis=1, keepdims=True)
+    mean = share @ np.arange(256)
+    variance = (share * (np.arange(256) - mean[:, None]) ** 2).sum(axis=1)
+    return mean, np.maximum(np.sqrt(variance), 1.0)
