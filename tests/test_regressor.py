@@ -1,0 +1,157 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import r2_score
+
+from skfusion import FusionRegressor
+
+
+def make_targets(X):
+    """Two targets of very different scales."""
+    X = X.fillna(0.0)
+    return np.stack([X["a"] + X["d"], 1000 + 50 * X["b"] - 20 * X["e"]], axis=1)
+
+
+@pytest.fixture
+def make(view_triples, tiny):
+    def make(**parameters):
+        return FusionRegressor(**{"modalities": view_triples} | tiny | parameters)
+
+    return make
+
+
+@pytest.fixture
+def learned(make):
+    def learned(**parameters):
+        return make(**{"max_epochs": 60, "lr": 0.01} | parameters)
+
+    return learned
+
+
+@pytest.fixture
+def data(views):
+    X, _ = views
+    return X, make_targets(X)
+
+
+def test_learns_what_can_be_learned(learned, make_views):
+    X, _ = make_views(400)
+    X_test, _ = make_views(400, seed=1)
+    y, y_test = make_targets(X), make_targets(X_test)
+    model = learned().fit(X, y)
+    each = r2_score(y_test, model.predict(X_test), multioutput="raw_values")
+    assert (each > 0.8).all()
+    assert model.score(X_test, y_test) == pytest.approx(each.mean())
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1), (-1, 2)], ids=str)
+def test_prediction_has_the_shape_of_the_target(make, data, shape):
+    X, y = data
+    y = y[:, : abs(shape[-1])].reshape(shape)
+    model = make().fit(X, y)
+    assert model.predict(X).shape == y.shape
+    assert model.predict(X).dtype == np.float64
+    assert model.predict(X.head(1)).shape == y[:1].shape
+    for said in model.modality_predict(X).values():
+        assert said.shape == y.shape
+
+
+def test_one_column_and_no_column_predict_alike(make, data):
+    X, y = data
+    flat, column = make().fit(X, y[:, 0]), make().fit(X, y[:, :1])
+    assert np.array_equal(flat.predict(X), column.predict(X)[:, 0])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [pd.DataFrame, np.asfortranarray, lambda y: y.tolist()],
+    ids=["frame", "fortran", "list"],
+)
+def test_targets_may_come_in_any_form(make, data, form):
+    X, y = data
+    expected = make().fit(X, y).predict(X)
+    assert np.array_equal(make().fit(X, form(y)).predict(X), expected)
+
+
+def test_integers_are_regressed(make, data):
+    X, y = data
+    y = y[:, 1].round()
+    one, two = make().fit(X, y), make().fit(X, y.astype(int))
+    assert np.array_equal(one.predict(X), two.predict(X))
+
+
+def test_units_of_the_target_do_not_matter(make, data):
+    X, y = data
+    y = y[:, 0]
+    plain, scaled = make().fit(X, y), make().fit(X, 4096.0 * y - 512.0)
+    np.testing.assert_allclose(
+        scaled.predict(X), 4096.0 * plain.predict(X) - 512.0, rtol=1e-4, atol=0.5
+    )
+
+
+def test_constant_target_is_predicted_as_it_is(make, data):
+    X, _ = data
+    predicted = make(max_epochs=30).fit(X, np.full(len(X), 5.0)).predict(X)
+    np.testing.assert_allclose(predicted, 5.0, atol=0.5)
+
+
+def test_huge_and_tiny_targets_stay_finite(make, data):
+    X, y = data
+    for factor in (1e-12, 1e12):
+        predicted = make().fit(X, factor * y).predict(X)
+        assert np.isfinite(predicted).all()
+        assert np.abs(predicted).max() < 10 * np.abs(factor * y).max()
+
+
+def test_each_modality_predicts_alone_in_units_of_the_target(learned, make_views):
+    X, _ = make_views(400)
+    y = make_targets(X)
+    model = learned().fit(X, y)
+    alone = model.modality_predict(X)
+    assert list(alone) == ["left", "right"]
+    for name, column, truth in (
+        ("left", "a", X["a"]),
+        ("right", "d", X["d"]),
+    ):
+        here = X[column].notna().to_numpy()
+        assert np.corrcoef(alone[name][here, 0], truth[here])[0, 1] > 0.8
+        assert alone[name][here, 1].mean() == pytest.approx(1000, abs=30)
+        np.testing.assert_allclose(alone[name][~here], [y.mean(axis=0)] * (~here).sum())
+
+
+def test_weights_pull_the_prediction(make, data):
+    X, y = data
+    y = np.where(np.arange(len(X)) % 2, 10.0, 0.0)  # unpredictable
+    weight = np.where(y > 0, 0.9, 0.1)
+    predicted = make(max_epochs=30, lr=0.01).fit(X, y, sample_weight=weight).predict(X)
+    assert predicted.mean() > 7
+
+
+def test_weights_fall_on_every_output_alike(make, data):
+    X, y = data
+    weight = np.arange(len(X)) % 3
+    kept = weight > 0
+    rows = np.repeat(np.arange(len(X)), weight)
+    assert kept.sum() < len(X)
+    one = make().fit(X, y, sample_weight=weight)
+    two = make().fit(X.iloc[rows], y[rows])
+    assert np.array_equal(one.predict(X), two.predict(X))
+
+
+@pytest.mark.parametrize("n_members", [1, 4])
+def test_members_are_averaged(make, data, n_members):
+    X, y = data
+    model = make(n_members=n_members).fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_targets_of_three_dimensions_are_refused(make, data):
+    X, _ = data
+    with pytest.raises(ValueError, match="dim"):
+        make().fit(X, np.zeros((len(X), 2, 2)))
+
+
+def test_strings_are_refused(make, data):
+    X, _ = data
+    with pytest.raises(ValueError, match="convert"):
+        make().fit(X, np.array(["a", "b"] * 60))
