@@ -1,0 +1,9 @@
+"""scikit-learn estimators that fuse modalities by adaptive attention."""
+
+from skfusion.classifier import FusionClassifier
+from skfusion.modalities.transformer import ModalityTransformer
+from skfusion.regressor import FusionRegressor
+
+__version__ = "0.1.0"
+
+__all__ = ["FusionClassifier", "FusionRegressor", "ModalityTransformer", "__version__"]

@@ -1,0 +1,587 @@
+"""What the classifier and the regressor share: validate, transform, train, explain."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from numbers import Integral, Real
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch.utils import to_tensor
+from torch import Tensor
+
+from skfusion import fusion as fusion_rules
+from skfusion._sklearn import (
+    Interval,
+    StrOptions,
+    VisualBlock,
+    check_sample_weight,
+    fit_context,
+)
+from skfusion.batch import ModalityBatch
+from skfusion.corruption import Corruption
+from skfusion.fusion.base import Fusion, FusionShape
+from skfusion.modalities.transformer import ModalityTransformer
+from skfusion.network import FusionNetwork, NetworkOutput
+from skfusion.training import (
+    BatchDataset,
+    Recipe,
+    block_tensors,
+    fit_temperature,
+    history_frame,
+    resolve_device,
+    train,
+)
+
+__all__ = ["BaseFusion"]
+
+#: Up to this many rows, prediction runs in float64: the answer for a row then does not
+#: depend, to 1e-7, on which rows come with it. Above, float32 is several times faster.
+EXACT_ROWS = 256
+#: Rows that go through the network at once in prediction.
+CHUNK_ROWS = 256
+
+FUSIONS: dict[str, type[Fusion]] = {
+    name.removesuffix("Fusion").lower(): getattr(fusion_rules, name)
+    for name in fusion_rules.__all__
+    if name != "Fusion"
+}
+
+
+class Outputs(NamedTuple):
+    """The network's word on all rows, as arrays; see `NetworkOutput` for shapes."""
+
+    logits: NDArray[np.float64]
+    unimodal: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    joint_share: NDArray[np.float64]
+    attention: list[NDArray[np.float64]]
+    present: NDArray[np.bool_]
+
+
+class BaseFusion(BaseEstimator, ABC):
+    """Base of `FusionClassifier` and `FusionRegressor`."""
+
+    _is_classification: bool
+    net_: Any
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "modalities": [ModalityTransformer, list, tuple, None],
+        "fusion": [StrOptions(set(FUSIONS)), Fusion],
+        "corruption": [StrOptions({"auto"}), Corruption, None],
+        "n_members": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "d_model": [Interval(Integral, 4, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "max_epochs": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": [StrOptions({"auto"}), "boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "device": [str],
+        "callbacks": [list, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        modalities: ModalityTransformer | list[Any] | None = None,
+        *,
+        fusion: str | Fusion = "adaptive",
+        corruption: str | Corruption | None = "auto",
+        n_members: int | str = "auto",
+        d_model: int = 128,
+        dropout: float = 0.25,
+        max_epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        lr: float = 2e-3,
+        weight_decay: float = 1e-2,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 16,
+        warm_start: bool = False,
+        device: str = "auto",
+        callbacks: list[Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.modalities = modalities
+        self.fusion = fusion
+        self.corruption = corruption
+        self.n_members = n_members
+        self.d_model = d_model
+        self.dropout = dropout
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ------------------------------------------------------------ what subclasses say
+
+    @abstractmethod
+    def _encode_target(self, y: Any) -> tuple[Tensor, Tensor]:
+        """Validate `y`; return the network's targets and its output without evidence.
+
+        Returns
+        -------
+        target : Tensor (n_samples,) of class indices, or (n_samples, C) standardised
+        prior : Tensor (C,)
+        """
+
+    @abstractmethod
+    def _class_weights(self, target: NDArray[Any]) -> NDArray[np.float64] | None:
+        """Weight of each row that follows from its class."""
+
+    # ------------------------------------------------------------ parameters
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; those of a part are written ``part__parameter``.
+
+        A part that is given by its short name (``fusion="adaptive"``) is replaced by
+        its spec first, so that ``fusion__n_heads`` can be searched.
+        """
+        nested = any(key.startswith("fusion__") for key in params)
+        if nested and isinstance(params.get("fusion", self.fusion), str):
+            params["fusion"] = FUSIONS[params.get("fusion", self.fusion)]()
+        return super().set_params(**params)
+
+    # ------------------------------------------------------------ fit
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn from rows.
+
+        Parameters
+        ----------
+        X : DataFrame, array of shape (n_samples, n_features), or ModalityBatch
+            A batch is what `ModalityTransformer` returns, as in a `Pipeline`.
+        y : array-like of shape (n_samples,) or, in regression, (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), optional
+            Whole numbers mean so many copies of the row; others scale the row's loss.
+
+        Returns
+        -------
+        self : object
+        """
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None."
+            )
+        X = self._check_X(X, reset=True)
+        y = self._check_y(y)
+        n = len(X)
+        if len(y) != n:
+            raise ValueError(
+                "Found input variables with inconsistent numbers of samples: "
+                f"X has {n} rows and y has {len(y)}."
+            )
+        X, y, weight = self._count_copies(X, y, sample_weight)
+        target, prior = self._encode_target(y)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        device = resolve_device(self.device)
+        cuda = [torch.device(device)] if device.startswith("cuda") else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.manual_seed(seed)
+            self._fit_seeded(X, y, target, prior, weight, seed, device)
+        return self
+
+    def _fit_seeded(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        target: Tensor,
+        prior: Tensor,
+        weight: NDArray[np.float64] | None,
+        seed: int,
+        device: str,
+    ) -> None:
+        """Fit the modalities, split off validation rows, build and train the net."""
+        again = self.warm_start and hasattr(self, "net_")
+        batch = self._transform(X) if again else self._fit_modalities(X, y)
+        self.modality_names_ = batch.names
+        rows, held_out = self._split(target, seed)
+        row_weight = self._row_weights(target.numpy(), weight)
+        recipe = self._recipe(len(rows), device)
+        if again:
+            network = self.net_.module_
+        else:
+            network = self._build(batch, prior, len(rows))
+        dataset = _dataset(batch, target, row_weight, rows)
+        valid = (
+            None if held_out is None else _dataset(batch, target, row_weight, held_out)
+        )
+        self.net_ = train(
+            network,
+            batch.names,
+            dataset,
+            valid,
+            recipe,
+            is_classification=self._is_classification,
+        )
+        self.history_ = history_frame(self.net_)
+        self.n_iter_ = len(self.history_)
+        self.temperature_ = 1.0
+        if self._is_classification and valid is not None:
+            self.temperature_ = fit_temperature(
+                self.net_.module_, valid, recipe.corruption
+            )
+
+    def _check_X(self, X: Any, *, reset: bool) -> Any:
+        """Validate what can be said before the modalities look at their columns."""
+        if isinstance(X, ModalityBatch):
+            if reset:
+                self.n_features_in_ = X.shape[1]
+            elif X.names != self.modality_names_:
+                raise ValueError(
+                    f"{type(self).__name__} was fitted on the modalities "
+                    f"{self.modality_names_}, but got {X.names}."
+                )
+            return X
+        if hasattr(X, "columns") and hasattr(X, "shape"):
+            # One automatic table has no columns of its own to look for, so it is held
+            # to scikit-learn's rule on the order of columns.
+            one_table = not reset and self.modality_names_ == ("tabular",)
+            if reset or (one_table and self.modalities is None):
+                validate_data(self, X, skip_check_array=True, reset=reset)
+            return X
+        if not sparse.issparse(X) and not _is_numeric(X):
+            return self._check_X(pd.DataFrame(np.asarray(X, dtype=object)), reset=reset)
+        return validate_data(self, X, reset=reset, ensure_all_finite="allow-nan")
+
+    @abstractmethod
+    def _check_y(self, y: Any) -> NDArray[Any]:
+        """Validate the target, without encoding it."""
+
+    def _count_copies(
+        self, X: Any, y: NDArray[Any], sample_weight: Any
+    ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
+        """Put rows in an order of their own and make whole-number weights copies.
+
+        By scikit-learn's definition a weight of 2 is the row twice, and a weight of 0
+        no row; with the order fixed too, both ways of saying so give the same model.
+        """
+        weight = None
+        if sample_weight is not None:
+            weight = check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+        rows = _own_order(X, y)
+        if weight is not None:
+            if not (weight > 0).any():
+                raise ValueError("sample_weight is 0 for every row: nothing to learn.")
+            whole = np.all(weight == np.round(weight)) and weight.sum() <= 10 * len(y)
+            rows = np.repeat(rows, weight[rows].astype(int) if whole else 1)
+            rows = rows[weight[rows] > 0]
+            weight = None if whole else weight[rows]
+        if np.array_equal(rows, np.arange(len(y))):
+            return X, y, weight
+        return _take(X, rows), y[rows], weight
+
+    def _fit_modalities(self, X: Any, y: NDArray[Any]) -> ModalityBatch:
+        if isinstance(X, ModalityBatch):
+            return X
+        given = self.modalities
+        if isinstance(given, ModalityTransformer):
+            self.modalities_ = clone(given)
+        else:
+            self.modalities_ = ModalityTransformer(given)
+        return self.modalities_.fit_transform(X, y)
+
+    def _transform(self, X: Any) -> ModalityBatch:
+        return X if isinstance(X, ModalityBatch) else self.modalities_.transform(X)
+
+    def _split(
+        self, target: Tensor, seed: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
+        """Rows to learn from, and rows to watch and to calibrate on."""
+        n = len(target)
+        rows = np.arange(n)
+        held_out = n >= 100 if self.early_stopping == "auto" else self.early_stopping
+        if not held_out:
+            return rows, None
+        labels, n_held = None, max(1, math.ceil(self.validation_fraction * n))
+        if self._is_classification:
+            counts = np.bincount(target.numpy())
+            if counts.min() >= 2 and n_held >= len(counts) <= n - n_held:
+                labels = target.numpy()
+        learn, watch = train_test_split(
+            rows, test_size=n_held, random_state=seed, stratify=labels
+        )
+        return np.sort(learn), np.sort(watch)
+
+    def _row_weights(
+        self, target: NDArray[Any], weight: NDArray[np.float64] | None
+    ) -> Tensor | None:
+        by_class = self._class_weights(target)
+        if by_class is not None:
+            weight = by_class if weight is None else weight * by_class
+        if weight is None:
+            return None
+        return torch.from_numpy((weight / weight.mean()).astype(np.float32))
+
+    def _recipe(self, n: int, device: str) -> Recipe:
+        """Resolve what is "auto", by the number of training rows."""
+        batch_size = 128 if n < 10_000 else 256
+        max_epochs = int(np.clip(100_000 / n, 8, 100))
+        if not isinstance(self.batch_size, str):
+            batch_size = self.batch_size
+        if not isinstance(self.max_epochs, str):
+            max_epochs = self.max_epochs
+        corruption = None
+        if len(self.modality_names_) > 1 and self.corruption is not None:
+            milder = 0.5 if n < 500 else 1.0
+            corruption = Corruption(p_corrupt=0.15 * milder, p_drop=0.1 * milder)
+            if not isinstance(self.corruption, str):
+                corruption = self.corruption
+        return Recipe(
+            max_epochs=max_epochs,
+            batch_size=min(batch_size, n),
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            n_iter_no_change=(
+                self.n_iter_no_change if self.early_stopping is True else None
+            ),
+            corruption=corruption,
+            device=device,
+            callbacks=[copy.deepcopy(c) for c in self.callbacks or ()],
+            verbose=int(self.verbose),
+        )
+
+    def _build(self, batch: ModalityBatch, prior: Tensor, n: int) -> FusionNetwork:
+        rule = self.fusion
+        rule = FUSIONS[rule]() if isinstance(rule, str) else clone(rule)
+        rule._validate_params()
+        n_members = 8 if n <= 2000 else 4
+        if not isinstance(self.n_members, str):
+            n_members = self.n_members
+        shape = FusionShape(
+            n_modalities=len(batch.names),
+            d_model=self.d_model,
+            n_outputs=len(prior),
+            n_members=n_members,
+            n_samples=n,
+            is_classification=self._is_classification,
+            dropout=self.dropout,
+        )
+        encoders = [
+            modality.build_encoder(self.d_model, self.dropout)
+            for modality in batch.modalities.values()
+        ]
+        return FusionNetwork(
+            encoders,
+            rule.build(shape),
+            d_model=self.d_model,
+            prior=prior,
+            n_members=n_members,
+            n_heads=rule.n_heads,
+            dropout=self.dropout,
+        )
+
+    # ------------------------------------------------------------ predict, explain
+
+    def _batch(self, X: Any) -> ModalityBatch:
+        """Validate and transform rows for prediction; warn of rows without content."""
+        check_is_fitted(self)
+        batch = self._transform(self._check_X(X, reset=False))
+        empty = int((~batch.present.any(axis=1)).sum())
+        if empty:
+            what = "class shares" if self._is_classification else "mean"
+            warnings.warn(
+                f"{empty} row(s) have no modality present; they are given the training "
+                f"rows' {what}.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return batch
+
+    def _outputs(self, batch: ModalityBatch) -> Outputs:
+        """Run the network over all rows."""
+        parts = list(self._forward(batch))
+        attention = []
+        for m in range(len(batch.names)):
+            chunks = [p.attention[m] for p in parts]
+            width = max(c.shape[1] for c in chunks)
+            attention.append(
+                np.concatenate(
+                    [np.pad(c, ((0, 0), (0, width - c.shape[1]))) for c in chunks]
+                )
+            )
+
+        def joined(name: str) -> NDArray[np.float64]:
+            return np.concatenate([_numpy(getattr(p, name)) for p in parts])
+
+        return Outputs(
+            joined("logits") / self.temperature_,
+            joined("unimodal"),
+            joined("weights"),
+            joined("joint_share"),
+            attention,
+            batch.present,
+        )
+
+    @torch.no_grad()
+    def _forward(self, batch: ModalityBatch) -> Iterator[NetworkOutput]:
+        network = self.net_.module_
+        device = next(network.parameters()).device
+        exact = len(batch) <= EXACT_ROWS and device.type != "mps"
+        if exact:
+            network = copy.deepcopy(network).double()
+        network.eval()
+        for start in range(0, len(batch), CHUNK_ROWS):
+            rows = np.arange(start, min(start + CHUNK_ROWS, len(batch)))
+            inputs = [block_tensors(block, rows) for block in batch.blocks.values()]
+            if exact:
+                inputs = [
+                    {
+                        k: x.double() if x.is_floating_point() else x
+                        for k, x in i.items()
+                    }
+                    for i in inputs
+                ]
+            present = torch.from_numpy(batch.present[rows])
+            inputs, present = to_tensor(inputs, device), to_tensor(present, device)
+            output = network(inputs, present)
+            yield output._replace(attention=tuple(_numpy(a) for a in output.attention))
+
+    def modality_weights(self, X: Any) -> NDArray[np.float64]:
+        """How much each modality was relied on, row by row.
+
+        Parameters
+        ----------
+        X : as in `predict`
+
+        Returns
+        -------
+        weights : ndarray of shape (n_samples, n_modalities)
+            In the order of `modality_names_`. Rows sum to 1; an absent modality has
+            exactly 0, and a row in which all are absent is all 0.
+        """
+        return self._outputs(self._batch(X)).weights
+
+    def joint_share(self, X: Any) -> NDArray[np.float64]:
+        """Share of the output that belongs to no single modality.
+
+        Returns
+        -------
+        share : ndarray of shape (n_samples,)
+            Between 0 (the output is the weighted sum of what the modalities say) and 1.
+        """
+        return self._outputs(self._batch(X)).joint_share
+
+    def element_weights(self, X: Any, modality: str) -> list[pd.Series]:
+        """How much each element of a modality was attended to, row by row.
+
+        Parameters
+        ----------
+        X : as in `predict`
+        modality : str
+            One of `modality_names_`.
+
+        Returns
+        -------
+        weights : list of n_samples Series
+            Indexed by the elements (words, patches, intervals, columns), summing to 1;
+            empty in rows where the modality is absent.
+        """
+        check_is_fitted(self)
+        if modality not in self.modality_names_:
+            raise ValueError(
+                f"The 'modality' parameter must be one of {self.modality_names_}. Got "
+                f"{modality!r} instead."
+            )
+        batch = self._batch(X)
+        attention = self._outputs(batch).attention[batch.names.index(modality)]
+        return batch.modalities[modality].elements(batch.blocks[modality], attention)
+
+    # ------------------------------------------------------------ scikit-learn
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.target_tags.required = True
+        return tags
+
+    def _sk_visual_block_(self) -> VisualBlock:
+        modalities: Any = getattr(self, "modalities_", self.modalities)
+        if not isinstance(modalities, ModalityTransformer):
+            modalities = ModalityTransformer(modalities)
+        rule = FUSIONS[self.fusion]() if isinstance(self.fusion, str) else self.fusion
+        return VisualBlock("serial", [modalities, rule], names=["modalities", "fusion"])
+
+
+# ---------------------------------------------------------------- rows
+
+
+def _dataset(
+    batch: ModalityBatch, target: Tensor, weight: Tensor | None, rows: NDArray[np.intp]
+) -> BatchDataset:
+    weight = None if weight is None else weight[rows]
+    whole = len(rows) == len(batch)
+    return BatchDataset(batch if whole else batch[rows], target[rows], weight)
+
+
+def _is_numeric(X: Any) -> bool:
+    """Whether an array-like can be read as numbers."""
+    array = np.asarray(X) if not hasattr(X, "dtype") else X
+    if array.dtype.kind in "biufc" or array.ndim != 2:
+        return True  # or not, but then scikit-learn's own message is the one to show
+    try:
+        np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _own_order(X: Any, y: NDArray[Any]) -> NDArray[np.intp]:
+    """An order that depends on the rows of a numeric table, not on how they came."""
+    rows = np.arange(len(y))
+    if isinstance(X, pd.DataFrame) and all(d.kind in "biuf" for d in X.dtypes):
+        X = X.to_numpy(dtype=np.float64)
+    if not isinstance(X, np.ndarray) or X.dtype.kind not in "biuf":
+        return rows
+    direction = np.random.RandomState(0).uniform(1, 2, X.shape[1])
+    key = np.nan_to_num(X.astype(np.float64)) @ direction
+    return np.lexsort((y if y.ndim == 1 else y[:, 0], key))
+
+
+def _take(X: Any, rows: NDArray[np.intp]) -> Any:
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def _numpy(x: Tensor) -> NDArray[np.float64]:
+    return x.double().cpu().numpy()

@@ -1,0 +1,178 @@
+"""What travels between the modalities and the network: blocks of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from skfusion.modalities.base import Modality
+
+__all__ = ["Block", "ModalityBatch"]
+
+
+class Block:
+    """The rows of one modality, cleaned, and ready for its encoder.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray or CSR matrix, each of shape (n_samples, ...)
+        What the encoder reads. Dense arrays are float32, uint8 or integer, as the
+        modality chose to store them; sparse ones are CSR and float32.
+    present : ndarray of shape (n_samples,), bool
+        False where the modality is absent in this row. What the arrays hold in such
+        a row is never read.
+    cells : ndarray of shape (n_samples,) and dtype object, optional
+        References to what a person would call the content of the row (the cleaned
+        text, say), kept only where elements cannot be named without it.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, Any],
+        present: NDArray[np.bool_],
+        cells: NDArray[np.object_] | None = None,
+    ) -> None:
+        self.arrays = dict(arrays)
+        self.present = np.asarray(present, dtype=bool)
+        self.cells = cells
+        for key, array in self.arrays.items():
+            if array.shape[0] != len(self.present):
+                raise ValueError(
+                    f"Array {key!r} of the block has {array.shape[0]} rows, but "
+                    f"`present` has {len(self.present)}."
+                )
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_samples, values a row), as scikit-learn's helpers expect."""
+        width = sum(int(np.prod(a.shape[1:])) for a in self.arrays.values())
+        return len(self), width
+
+    def __getitem__(self, rows: Any) -> Block:
+        rows = _row_index(rows)
+        return Block(
+            {key: array[rows] for key, array in self.arrays.items()},
+            self.present[rows],
+            None if self.cells is None else self.cells[rows],
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The block as one flat matrix (n_samples, values a row)."""
+        flat = [
+            (a.toarray() if sparse.issparse(a) else np.asarray(a)).reshape(
+                len(self), -1
+            )
+            for a in self.arrays.values()
+        ]
+        matrix = np.concatenate(flat, axis=1) if flat else np.empty((len(self), 0))
+        return matrix.astype(dtype or np.float64, copy=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the arrays."""
+        return sum(
+            a.data.nbytes + a.indices.nbytes + a.indptr.nbytes
+            if sparse.issparse(a)
+            else a.nbytes
+            for a in self.arrays.values()
+        )
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{k}: {a.dtype}{a.shape}" for k, a in self.arrays.items())
+        return f"Block({parts}; {int(self.present.sum())} of {len(self)} rows present)"
+
+
+class ModalityBatch:
+    """Rows of several modalities: what `ModalityTransformer.transform` returns.
+
+    It has `len`, `shape` and row indexing, so that scikit-learn's splitters can slice
+    it, and it carries the fitted modalities, which know how to build their encoders.
+
+    Parameters
+    ----------
+    blocks : dict of str to Block
+        One block a modality, in the order given by the user.
+    modalities : dict of str to Modality
+        The fitted modalities, under the same names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfusion.batch import Block, ModalityBatch
+    >>> from skfusion.modalities import TabularModality
+    >>> block = Block({"x": np.ones((3, 2), np.float32)}, np.array([True, True, False]))
+    >>> batch = ModalityBatch({"facts": block}, {"facts": TabularModality()})
+    >>> batch.shape
+    (3, 1)
+    >>> batch[1:].present
+    array([[ True],
+           [False]])
+    """
+
+    def __init__(
+        self, blocks: Mapping[str, Block], modalities: Mapping[str, Modality]
+    ) -> None:
+        if list(blocks) != list(modalities):
+            raise ValueError(
+                f"The blocks {list(blocks)} and the modalities {list(modalities)} must "
+                "have the same names in the same order."
+            )
+        if len({len(block) for block in blocks.values()}) > 1:
+            raise ValueError(
+                "Every modality must have the same number of rows, but they have "
+                f"{ {name: len(block) for name, block in blocks.items()} }."
+            )
+        self.blocks = dict(blocks)
+        self.modalities = dict(modalities)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the modalities, in order."""
+        return tuple(self.blocks)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Mask of shape (n_samples, n_modalities), True where a modality is there."""
+        return np.stack([block.present for block in self.blocks.values()], axis=1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_samples, n_modalities)."""
+        return len(self), len(self.blocks)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.blocks.values()))) if self.blocks else 0
+
+    def __iter__(self) -> Iterator[ModalityBatch]:
+        return (self[i : i + 1] for i in range(len(self)))
+
+    def __getitem__(self, rows: Any) -> ModalityBatch:
+        rows = _row_index(rows)
+        return ModalityBatch(
+            {name: block[rows] for name, block in self.blocks.items()}, self.modalities
+        )
+
+    def __repr__(self) -> str:
+        inner = "".join(f"\n  {name}: {b!r}" for name, b in self.blocks.items())
+        return f"ModalityBatch of {len(self)} rows{inner}"
+
+
+def _row_index(rows: Any) -> Any:
+    """Reduce every index that scikit-learn uses to one that keeps the first axis."""
+    if isinstance(rows, tuple):  # NumPy style, as in scikit-learn's `X[rows, ...]`
+        if len(rows) != 2 or rows[1] not in (Ellipsis, slice(None)):
+            raise IndexError(
+                f"Only rows can be indexed, as in batch[rows]. Got {rows!r}."
+            )
+        rows = rows[0]
+    if isinstance(rows, int | np.integer):
+        rows = slice(rows, rows + 1 or None)
+    return rows if isinstance(rows, slice) else np.asarray(rows)

@@ -1,0 +1,240 @@
+"""FusionClassifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils import assert_all_finite
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+from torch import Tensor
+
+from skfusion._estimator import BaseFusion
+from skfusion._sklearn import StrOptions
+
+__all__ = ["FusionClassifier"]
+
+
+class FusionClassifier(ClassifierMixin, BaseFusion):
+    """Classifier that fuses the modalities of a table by adaptive attention.
+
+    Like `ColumnTransformer` and a classifier in one, but the blocks are fused instead
+    of concatenated: each modality has an encoder that weighs its elements, speaks alone
+    through a head of its own, and is weighed against the others in each row by how far
+    it can be trusted there. Missing modalities are left out exactly.
+
+    Parameters
+    ----------
+    modalities : ModalityTransformer, list of (name, transformer, columns), or None, \
+            default=None
+        Which columns feed which modality. None finds the modalities from the columns
+        of a DataFrame; a numeric array is one tabular modality. Not used where `fit`
+        is given a `ModalityBatch`, as in a `Pipeline` after a `ModalityTransformer`.
+    fusion : {"adaptive", "attention", "concat", "mean"} or Fusion, default="adaptive"
+        How what the modalities know and say is fused; a name stands for the rule with
+        its defaults, such as :class:`~skfusion.fusion.AdaptiveFusion`.
+    corruption : "auto", Corruption or None, default="auto"
+        How modalities are disturbed during training, which teaches the network whom to
+        trust and to do without. "auto" is `Corruption()`, at half its rates below 500
+        rows; None trains on clean rows only. A single modality is never disturbed.
+    n_members : int or "auto", default="auto"
+        Members of the parameter-efficient ensemble that shares the encoders. "auto" is
+        8 up to 2,000 rows and 4 above.
+    d_model : int, default=128
+        Width of tokens and of what a modality knows. A multiple of the attention heads.
+    dropout : float, default=0.25
+        Dropout probability in the encoders and above them.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training rows; the learning rate falls to 0 over them. "auto"
+        is 100,000 / n_samples, between 8 and 100.
+    batch_size : int or "auto", default="auto"
+        Rows a step. "auto" is 128 below 10,000 rows and 256 above.
+    lr : float, default=0.002
+        Highest learning rate of AdamW, after a warm-up over 5 % of the steps.
+    weight_decay : float, default=0.01
+        Decoupled weight decay of AdamW.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class in the losses, as in scikit-learn.
+    early_stopping : bool or "auto", default="auto"
+        True holds out validation rows, stops when their loss no longer improves, and
+        keeps the best epoch. "auto" holds them out, from 100 rows, only to fit the
+        temperature, and runs every epoch, which measured better. False learns from
+        every row and fits no temperature.
+    validation_fraction : float, default=0.1
+        Share of the training rows to hold out.
+    n_iter_no_change : int, default=16
+        Epochs without improvement after which `early_stopping=True` stops.
+    warm_start : bool, default=False
+        Whether the next `fit` goes on from the present weights and modalities.
+    device : str, default="auto"
+        Where the network lives: "cpu", "cuda", "cuda:1"; "auto" takes a GPU if any.
+    callbacks : list of skorch callbacks, or None, default=None
+        Further callbacks of the training; they are copied.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the weights, the order of rows, corruption, dropout and the validation
+        rows. Two fits with one seed are equal to the bit. NumPy's and torch's global
+        random states are left as they were.
+    verbose : int, default=0
+        1 shows a progress bar with the losses and the time left.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    modality_names_ : tuple of str
+        Names of the modalities, in the order given.
+    modalities_ : ModalityTransformer
+        The fitted modalities; missing where `fit` was given a `ModalityBatch`.
+    history_ : DataFrame
+        One row an epoch: losses of the fused output and of each modality, seconds.
+    n_iter_ : int
+        Epochs run.
+    temperature_ : float
+        By which the logits are divided; fitted on validation rows, else 1.
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the torch network.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where `X` has names that are all strings.
+
+    See Also
+    --------
+    FusionRegressor : The same for numeric targets.
+    ModalityTransformer : Turns columns into modalities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skfusion import FusionClassifier
+    >>> frame = pd.DataFrame(
+    ...     {"note": ["fits well", "seam broke"] * 30, "price": np.arange(60.0)}
+    ... )
+    >>> liked = ["yes", "no"] * 30
+    >>> clf = FusionClassifier(
+    ...     [("note", "text", "note"), ("facts", "tabular", ["price"])],
+    ...     max_epochs=10, d_model=16, random_state=0,
+    ... ).fit(frame, liked)
+    >>> clf.predict(frame.head(2))
+    array(['yes', 'no'], dtype='<U3')
+    >>> clf.modality_weights(frame.head(2)).shape
+    (2, 2)
+    """
+
+    _is_classification = True
+    _parameter_constraints = {
+        **BaseFusion._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        modalities=None,
+        *,
+        fusion="adaptive",
+        corruption="auto",
+        n_members="auto",
+        d_model=128,
+        dropout=0.25,
+        max_epochs="auto",
+        batch_size="auto",
+        lr=2e-3,
+        weight_decay=1e-2,
+        class_weight=None,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=16,
+        warm_start=False,
+        device="auto",
+        callbacks=None,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            modalities,
+            fusion=fusion,
+            corruption=corruption,
+            n_members=n_members,
+            d_model=d_model,
+            dropout=dropout,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            device=device,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def _check_y(self, y: Any) -> NDArray[Any]:
+        y = column_or_1d(y, warn=True)
+        assert_all_finite(y, estimator_name=type(self).__name__, input_name="y")
+        check_classification_targets(y)
+        return y
+
+    def _encode_target(self, y: NDArray[Any]) -> tuple[Tensor, Tensor]:
+        self.classes_, index = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                "FusionClassifier needs samples of at least 2 classes in y, but y has "
+                f"only one class: {self.classes_[0]!r}."
+            )
+        share = np.bincount(index) / len(index)
+        return torch.from_numpy(index), torch.from_numpy(np.log(share)).float()
+
+    def _class_weights(self, target: NDArray[Any]) -> NDArray[np.float64] | None:
+        if self.class_weight is None:
+            return None
+        return compute_sample_weight(self.class_weight, self.classes_[target])
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : DataFrame, array of shape (n_samples, n_features), or ModalityBatch
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        logits = self._outputs(self._batch(X)).logits  # (n, K, C)
+        return softmax(logits, axis=-1).mean(axis=1)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Most probable class of each row.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        proba = self.predict_proba(X)
+        return self.classes_[proba.argmax(axis=1)]
+
+    def modality_proba(self, X: Any) -> dict[str, NDArray[np.float64]]:
+        """What each modality says alone.
+
+        Returns
+        -------
+        proba : dict of str to ndarray of shape (n_samples, n_classes)
+            Where a modality is absent, the class shares of the training rows.
+        """
+        out = self._outputs(self._batch(X))
+        alone = softmax(out.unimodal, axis=-1).mean(axis=2)  # (n, M, C)
+        prior = softmax(self.net_.module_.prior.double().cpu().numpy())
+        alone = np.where(out.present[:, :, None], alone, prior)
+        return {name: alone[:, m] for m, name in enumerate(self.modality_names_)}

@@ -1,0 +1,24 @@
+"""Modalities: how each kind of column is cleaned, tokenised and encoded."""
+
+from skfusion.modalities.audio import AudioModality
+from skfusion.modalities.base import Modality
+from skfusion.modalities.estimator import EstimatorModality
+from skfusion.modalities.image import ImageModality
+from skfusion.modalities.series import SeriesModality
+from skfusion.modalities.tabular import TabularModality
+from skfusion.modalities.text import TextModality
+from skfusion.modalities.transformer import ModalityTransformer
+from skfusion.modalities.vector import TransformerModality, VectorModality
+
+__all__ = [
+    "AudioModality",
+    "EstimatorModality",
+    "ImageModality",
+    "Modality",
+    "ModalityTransformer",
+    "SeriesModality",
+    "TabularModality",
+    "TextModality",
+    "TransformerModality",
+    "VectorModality",
+]

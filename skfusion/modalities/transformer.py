@@ -1,0 +1,567 @@
+"""ModalityTransformer: which columns feed which modality."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils import Bunch
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skfusion._sklearn import BaseComposition, VisualBlock
+from skfusion.batch import Block, ModalityBatch
+from skfusion.modalities.audio import AudioModality
+from skfusion.modalities.base import Modality, is_absent, split_columns
+from skfusion.modalities.image import ImageModality
+from skfusion.modalities.series import SeriesModality
+from skfusion.modalities.tabular import TabularModality
+from skfusion.modalities.text import TextModality
+from skfusion.modalities.vector import TransformerModality, VectorModality
+
+__all__ = ["ModalityTransformer"]
+
+#: Short names for the default of each kind.
+ALIASES: dict[str, Callable[[], Modality]] = {
+    "tabular": TabularModality,
+    "text": TextModality,
+    "image": ImageModality,
+    "audio": AudioModality,
+    "series": SeriesModality,
+    "vector": VectorModality,
+}
+
+
+class ModalityTransformer(TransformerMixin, BaseComposition):
+    """Turn the columns of a table into modalities.
+
+    Like :class:`~sklearn.compose.ColumnTransformer`, but the blocks are kept apart, so
+    that they can be fused instead of concatenated.
+
+    Parameters
+    ----------
+    modalities : list of (name, transformer, columns), or None, default=None
+        - name : str. Names the modality in results and in nested parameters.
+        - transformer : a modality such as `TextModality()`; one of the names
+          ``"tabular"``, ``"text"``, ``"image"``, ``"audio"``, ``"series"``,
+          ``"vector"`` for a modality with its defaults; ``"drop"``; or any
+          scikit-learn transformer, whose output is treated as a vector.
+        - columns : str, int, list of them, slice, boolean mask or callable. Columns as
+          in `ColumnTransformer`: a callable such as
+          :class:`~sklearn.compose.make_column_selector` is given the frame. Columns
+          may feed several modalities; columns that feed none are not used.
+
+        None finds the modalities from the columns: pictures, sounds, series, vectors
+        and free text become a modality each, and all the rest forms a table.
+
+    Attributes
+    ----------
+    modalities_ : list of (name, fitted modality, columns)
+    named_modalities_ : Bunch
+        The fitted modalities by name.
+    modality_names_ : tuple of str
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Only where `X` has column names that are all strings.
+
+    See Also
+    --------
+    skfusion.FusionClassifier : Learns from what this transformer returns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skfusion import ModalityTransformer
+    >>> frame = pd.DataFrame(
+    ...     {"note": ["good cloth", "bad seam", None], "size": [1.0, 2.0, 3.0]}
+    ... )
+    >>> modalities = ModalityTransformer([("note", "text", "note"),
+    ...                                   ("facts", "tabular", ["size"])])
+    >>> modalities.fit_transform(frame).present
+    array([[ True,  True],
+           [ True,  True],
+           [False,  True]])
+    """
+
+    def __init__(self, modalities: list[tuple[str, Any, Any]] | None = None) -> None:
+        self.modalities = modalities
+
+    # ------------------------------------------------------------ parameters
+
+    @property
+    def _pairs(self) -> list[tuple[str, Any]]:
+        """(name, transformer), the form in which scikit-learn nests parameters."""
+        if not isinstance(self.modalities, list | tuple):
+            return []
+        return [(name, transformer) for name, transformer, _ in self.modalities]
+
+    @_pairs.setter
+    def _pairs(self, pairs: list[tuple[str, Any]]) -> None:
+        columns = [triple[2] for triple in self.modalities or ()]
+        self.modalities = [
+            (name, transformer, c)
+            for (name, transformer), c in zip(pairs, columns, strict=True)
+        ]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters of this transformer and, if `deep`, of its modalities."""
+        if not _are_triples(self.modalities):
+            return {"modalities": self.modalities}
+        return self._get_params("_pairs", deep=deep) | {"modalities": self.modalities}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; those of a modality are written ``name__parameter``."""
+        if "modalities" in params:
+            self.modalities = params.pop("modalities")
+        nested = {key.split("__")[0] for key in params if "__" in key}
+        if nested and _are_triples(self.modalities):
+            # A short name has no parameters of its own: let the modality stand for it.
+            self.modalities = [
+                (
+                    name,
+                    ALIASES[t]()
+                    if name in nested and isinstance(t, str) and t in ALIASES
+                    else t,
+                    columns,
+                )
+                for name, t, columns in self.modalities
+            ]
+        return self._set_params("_pairs", **params)
+
+    # ------------------------------------------------------------ fit and transform
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit every modality on its columns.
+
+        Parameters
+        ----------
+        X : DataFrame (pandas or polars) or ndarray of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), optional
+            Needed only by modalities that learn from it, such as `EstimatorModality`.
+
+        Returns
+        -------
+        self : ModalityTransformer
+        """
+        for name, modality, columns in self._start(X):
+            self._call(name, modality.fit, self._select(X, columns), y)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> ModalityBatch:
+        """Fit every modality and return the training rows.
+
+        Not always the same as ``fit(X, y).transform(X)``: an `EstimatorModality` gives
+        out-of-fold predictions here.
+
+        Returns
+        -------
+        batch : ModalityBatch of n_samples rows
+        """
+        return self._batch(
+            {
+                name: self._call(
+                    name, modality.fit_transform, self._select(X, columns), y
+                )
+                for name, modality, columns in self._start(X)
+            }
+        )
+
+    def transform(self, X: Any) -> ModalityBatch:
+        """Clean and tokenise rows.
+
+        Returns
+        -------
+        batch : ModalityBatch of n_samples rows
+        """
+        check_is_fitted(self)
+        X = _as_table(X)
+        _check_names(X, getattr(self, "feature_names_in_", None), self._used_columns())
+        if not hasattr(X, "columns"):
+            validate_data(self, X, skip_check_array=True, reset=False)
+        return self._batch(
+            {
+                name: self._call(name, modality.transform, self._select(X, columns))
+                for name, modality, columns in self.modalities_
+            }
+        )
+
+    def _start(self, X: Any) -> list[tuple[str, Modality, Any]]:
+        """Validate `X` and the triples; set `modalities_` to unfitted clones."""
+        X = _as_table(X)
+        if len(X) == 0 or X.shape[1] == 0:
+            raise ValueError(
+                f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s) "
+                f"(shape={tuple(X.shape)}) while a minimum of 1 is required: "
+                "ModalityTransformer needs at least one row and one column."
+            )
+        if hasattr(X, "columns"):
+            _check_unique(list(X.columns))
+        validate_data(self, X, skip_check_array=True, reset=True)
+        triples = self.modalities
+        if triples is None:
+            triples = find_modalities(X)
+        _check_triples(triples, reserved=self.get_params(deep=False))
+        self.modalities_ = [
+            (name, _as_modality(name, transformer), _resolve(name, columns, X))
+            for name, transformer, columns in triples
+            if not (isinstance(transformer, str) and transformer == "drop")
+        ]
+        if not self.modalities_:
+            raise ValueError("Every modality is dropped: at least one must remain.")
+        return self.modalities_
+
+    def _batch(self, blocks: dict[str, Block]) -> ModalityBatch:
+        return ModalityBatch(blocks, {name: m for name, m, _ in self.modalities_})
+
+    @property
+    def modality_names_(self) -> tuple[str, ...]:
+        check_is_fitted(self)
+        return tuple(name for name, _, _ in self.modalities_)
+
+    @property
+    def named_modalities_(self) -> Bunch:
+        check_is_fitted(self)
+        return Bunch(**{name: m for name, m, _ in self.modalities_})
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "modalities_")
+
+    def _used_columns(self) -> list[Any]:
+        return list(
+            dict.fromkeys(
+                c for _, _, columns in self.modalities_ for c in columns.names
+            )
+        )
+
+    @staticmethod
+    def _select(X: Any, columns: _Columns) -> Any:
+        X = _as_table(X)
+        if hasattr(X, "iloc"):
+            return X[columns.names[0]] if columns.one else X[columns.names]
+        if hasattr(X, "columns"):  # polars
+            return X[columns.names[0]] if columns.one else X.select(columns.names)
+        return X[:, columns.names[0]] if columns.one else X[:, columns.names]
+
+    @staticmethod
+    def _call(name: str, method: Callable[..., Any], *args: Any) -> Any:
+        """Run a modality's method; its errors name the modality."""
+        try:
+            return method(*args)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"Modality {name!r}: {error}") from error
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags
+
+    def _sk_visual_block_(self) -> VisualBlock:
+        triples: Iterable[tuple[str, Any, Any]] = (
+            self.modalities_ if hasattr(self, "modalities_") else self.modalities or ()
+        )
+        triples = list(triples)
+        if not triples:
+            return VisualBlock("single", self, names="ModalityTransformer")
+        return VisualBlock(
+            "parallel",
+            [transformer for _, transformer, _ in triples],
+            names=[name for name, _, _ in triples],
+            name_details=[
+                c.names if isinstance(c, _Columns) else c for _, _, c in triples
+            ],
+        )
+
+
+# ---------------------------------------------------------------- columns
+
+
+class _Columns:
+    """Resolved columns of a modality: names (or positions), and whether just one."""
+
+    def __init__(self, names: list[Any], *, one: bool) -> None:
+        self.names, self.one = names, one
+
+    def __repr__(self) -> str:
+        return repr(self.names[0] if self.one else self.names)
+
+
+def _as_table(X: Any) -> Any:
+    """A frame as it is, anything else as an array of two dimensions."""
+    if hasattr(X, "columns") and hasattr(X, "shape"):
+        return X
+    X = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if X.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {X.ndim}D array instead: ModalityTransformer "
+            "needs a DataFrame or an array of shape (n_samples, n_features). Reshape "
+            "your data with array.reshape(-1, 1) if it has a single feature."
+        )
+    return X
+
+
+def _resolve(name: str, columns: Any, X: Any) -> _Columns:
+    """Turn what the user wrote into the columns of `X`."""
+    if callable(columns):
+        columns = columns(X)
+    every = list(X.columns) if hasattr(X, "columns") else list(range(X.shape[1]))
+    one = isinstance(columns, str | int | np.integer) and not isinstance(columns, bool)
+    if isinstance(columns, slice):
+        chosen = _resolve_slice(columns, every)
+    else:
+        wanted = [columns] if one else list(columns)
+        if wanted and all(isinstance(c, bool | np.bool_) for c in wanted):
+            if len(wanted) != len(every):
+                raise ValueError(
+                    f"The mask of modality {name!r} has {len(wanted)} values, but X "
+                    f"has {len(every)} columns."
+                )
+            chosen = [c for c, use in zip(every, wanted, strict=True) if use]
+        else:
+            chosen = [_resolve_one(name, c, every) for c in wanted]
+    if not chosen:
+        raise ValueError(
+            f"Modality {name!r} has no columns; its selector found none among {every}."
+        )
+    twice = sorted({str(c) for c in chosen if chosen.count(c) > 1})
+    if twice:
+        raise ValueError(f"Modality {name!r} names the column(s) {twice} twice.")
+    return _Columns(chosen, one=one)
+
+
+def _resolve_one(name: str, column: Any, every: list[Any]) -> Any:
+    if column in every:
+        return column
+    is_position = isinstance(column, int | np.integer)
+    if is_position and -len(every) <= column < len(every):
+        return every[column]
+    near = difflib.get_close_matches(str(column), [str(c) for c in every], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"Modality {name!r} asks for column {column!r}, which X does not have.{hint} "
+        f"X has {every}."
+    )
+
+
+def _resolve_slice(columns: slice, every: list[Any]) -> list[Any]:
+    """A slice of positions, or of labels with both ends included, as in pandas."""
+    start, stop = columns.start, columns.stop
+    if isinstance(start, str):
+        start = every.index(start)
+    if isinstance(stop, str):
+        stop = every.index(stop) + 1
+    return every[slice(start, stop, columns.step)]
+
+
+def _check_unique(columns: list[Any]) -> None:
+    twice = sorted({str(c) for c in columns if columns.count(c) > 1})
+    if twice:
+        raise ValueError(
+            f"The column name(s) {twice} stand more than once in X, so it is not clear "
+            "which one is meant. Rename or drop the duplicates."
+        )
+
+
+def _check_names(X: Any, seen: Any, used: list[Any]) -> None:
+    """Refuse a frame that lacks a column which the fit used."""
+    if seen is None or not hasattr(X, "columns"):
+        return
+    here = list(X.columns)
+    _check_unique(here)
+    missing = [c for c in used if c not in here]
+    if missing:
+        extra = [c for c in here if c not in set(seen)]
+        raise ValueError(
+            f"X lacks the column(s) {missing} that were there in fit. Columns here "
+            f"that fit did not see: {extra or 'none'}. To predict without a modality, "
+            "keep its column and fill it with None."
+        )
+
+
+# ---------------------------------------------------------------- triples
+
+
+def _are_triples(modalities: Any) -> bool:
+    return isinstance(modalities, list | tuple) and all(
+        isinstance(triple, list | tuple) and len(triple) == 3 for triple in modalities
+    )
+
+
+def _check_triples(triples: Any, reserved: Iterable[str]) -> None:
+    if not _are_triples(triples) or not triples:
+        raise ValueError(
+            "The 'modalities' parameter must be None or a list of (name, transformer, "
+            f"columns) triples with at least one of them. Got {triples!r} instead."
+        )
+    names = [name for name, _, _ in triples]
+    for name in names:
+        if not isinstance(name, str) or not name or "__" in name or name in reserved:
+            raise ValueError(
+                "A modality's name must be a non-empty string without '__' (it nests "
+                f"parameters), and none of {sorted(reserved)}. Got {name!r} instead."
+            )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"Names of modalities must be unique; {twice} stand twice.")
+
+
+def _as_modality(name: str, transformer: Any) -> Modality:
+    """A fresh, unfitted modality for what stands in the triple."""
+    if isinstance(transformer, str):
+        if transformer not in ALIASES:
+            raise ValueError(
+                f"Modality {name!r}: {transformer!r} is not one of {sorted(ALIASES)} "
+                "or 'drop'."
+            )
+        return ALIASES[transformer]()
+    if isinstance(transformer, Modality):
+        return clone(transformer)
+    if isinstance(transformer, BaseEstimator) and hasattr(transformer, "transform"):
+        return TransformerModality(clone(transformer))
+    raise TypeError(
+        f"Modality {name!r} must be a modality, a scikit-learn transformer (with fit "
+        f"and transform) or one of {sorted(ALIASES)}. Got {transformer!r} instead"
+        + (
+            "; put an estimator that predicts into EstimatorModality(...)."
+            if hasattr(transformer, "predict")
+            else "."
+        )
+    )
+
+
+# ---------------------------------------------------------------- automatic choice
+
+_IMAGE_ENDINGS = frozenset(
+    e for e, kind in Image.registered_extensions().items() if kind in Image.OPEN
+) - {".pdf", ".mpg", ".mpeg"}
+_AUDIO_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif"})
+_AUDIO_MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"FORM")
+
+
+def find_modalities(X: Any) -> list[tuple[str, Any, Any]]:
+    """Choose a modality for each column by the ordered table `SELECTORS`."""
+    if not hasattr(X, "columns"):
+        return [("tabular", TabularModality(), slice(None))]
+    found: list[tuple[str, Any, Any]] = []
+    rest = []
+    for column in X.columns:
+        values = X[column]
+        kind = next((make for test, make in SELECTORS if test(values)), None)
+        if kind is None:
+            rest.append(column)
+        else:
+            found.append((_free_name(str(column), found), kind(), column))
+    if rest:
+        found.append((_free_name("tabular", found), TabularModality(), rest))
+    return found
+
+
+def _free_name(name: str, taken: Sequence[tuple[str, Any, Any]]) -> str:
+    """A name that nested parameters and the other modalities leave free."""
+    name = name.replace("__", "_") or "column"
+    names = {other for other, _, _ in taken} | {"modalities"}
+    while name in names:
+        name += "_"
+    return name
+
+
+def _sample(values: Any, n: int = 200) -> list[Any]:
+    """Up to `n` present cells of a column; none unless it holds objects or strings."""
+    if str(values.dtype) not in ("object", "str", "string", "Object", "String") and (
+        not str(values.dtype).startswith(("List", "Array", "Binary", "string"))
+    ):
+        return []
+    values = values.dropna() if hasattr(values, "dropna") else values.drop_nulls()
+    _, (cells,), _ = split_columns(values.head(n))
+    return [cell for cell in cells if not is_absent(cell)]
+
+
+def _ends_with(cells: list[Any], endings: frozenset[str]) -> bool:
+    return all(
+        isinstance(c, str | os.PathLike)
+        and os.path.splitext(os.fspath(c))[1].lower() in endings
+        for c in cells
+    )
+
+
+def _is_image(values: Any) -> bool:
+    cells = _sample(values, 20)
+    if not cells:
+        return False
+    if all(isinstance(c, Image.Image) for c in cells) or _ends_with(
+        cells, _IMAGE_ENDINGS
+    ):
+        return True
+    if all(isinstance(c, bytes) for c in cells):
+        return not cells[0].startswith(_AUDIO_MAGIC) and _opens(cells[0])
+    return all(
+        isinstance(c, np.ndarray)
+        and (c.ndim == 3 or (c.ndim == 2 and c.dtype == np.uint8))
+        for c in cells
+    )
+
+
+def _opens(data: bytes) -> bool:
+    try:
+        Image.open(io.BytesIO(data)).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_audio(values: Any) -> bool:
+    cells = _sample(values, 20)
+    if not cells:
+        return False
+    if all(isinstance(c, tuple) and len(c) == 2 and np.isscalar(c[1]) for c in cells):
+        return True
+    if all(isinstance(c, bytes) for c in cells):
+        return cells[0].startswith(_AUDIO_MAGIC)
+    return _ends_with(cells, _AUDIO_ENDINGS)
+
+
+def _numeric_cells(values: Any) -> list[Any]:
+    cells = _sample(values)
+    numeric = all(
+        isinstance(c, list | np.ndarray | pd.Series)
+        and len(c)
+        and np.asarray(c).dtype.kind in "iufb"
+        for c in cells
+    )
+    return [np.asarray(c) for c in cells] if numeric else []
+
+
+def _is_vector(values: Any) -> bool:
+    """Cells of one dimension and one length, too short to be called a series."""
+    cells = _numeric_cells(values)
+    return bool(cells) and len({c.shape for c in cells}) == 1 and cells[0].ndim == 1
+
+
+def _is_series(values: Any) -> bool:
+    return any(c.ndim <= 2 for c in _numeric_cells(values))
+
+
+def _is_text(values: Any) -> bool:
+    """Strings that rarely repeat and have several words."""
+    cells = _sample(values, 1000)
+    if not cells or not all(isinstance(c, str) for c in cells):
+        return False
+    unique = set(cells)
+    words = sum(len(c.split()) for c in unique) / len(unique)
+    return len(unique) > min(30, 0.5 * len(cells)) and words >= 2
+
+
+#: The first selector that says yes decides; what none wants goes into the table.
+SELECTORS: tuple[tuple[Callable[[Any], bool], Callable[[], Modality]], ...] = (
+    (_is_image, ImageModality),
+    (_is_audio, AudioModality),
+    (_is_vector, VectorModality),
+    (_is_series, SeriesModality),
+    (_is_text, TextModality),
+)

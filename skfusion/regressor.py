@@ -1,0 +1,163 @@
+"""FusionRegressor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils import check_array
+from torch import Tensor
+
+from skfusion._estimator import BaseFusion
+
+__all__ = ["FusionRegressor"]
+
+
+class FusionRegressor(RegressorMixin, BaseFusion):
+    """Regressor that fuses the modalities of a table by adaptive attention.
+
+    The target is standardised inside; several targets are allowed. Otherwise it works
+    as `FusionClassifier` does.
+
+    Parameters
+    ----------
+    modalities : ModalityTransformer, list of (name, transformer, columns), or None, \
+            default=None
+        Which columns feed which modality. None finds the modalities from the columns
+        of a DataFrame; a numeric array is one tabular modality. Not used where `fit`
+        is given a `ModalityBatch`, as in a `Pipeline` after a `ModalityTransformer`.
+    fusion : {"adaptive", "attention", "concat", "mean"} or Fusion, default="adaptive"
+        How what the modalities know and say is fused; a name stands for the rule with
+        its defaults, such as :class:`~skfusion.fusion.AdaptiveFusion`.
+    corruption : "auto", Corruption or None, default="auto"
+        How modalities are disturbed during training, which teaches the network whom to
+        trust and to do without. "auto" is `Corruption()`, at half its rates below 500
+        rows; None trains on clean rows only. A single modality is never disturbed.
+    n_members : int or "auto", default="auto"
+        Members of the parameter-efficient ensemble that shares the encoders. "auto" is
+        8 up to 2,000 rows and 4 above.
+    d_model : int, default=128
+        Width of tokens and of what a modality knows. A multiple of the attention heads.
+    dropout : float, default=0.25
+        Dropout probability in the encoders and above them.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training rows; the learning rate falls to 0 over them. "auto"
+        is 100,000 / n_samples, between 8 and 100.
+    batch_size : int or "auto", default="auto"
+        Rows a step. "auto" is 128 below 10,000 rows and 256 above.
+    lr : float, default=0.002
+        Highest learning rate of AdamW, after a warm-up over 5 % of the steps.
+    weight_decay : float, default=0.01
+        Decoupled weight decay of AdamW.
+    early_stopping : bool or "auto", default="auto"
+        True holds out validation rows, stops when their loss no longer improves, and
+        keeps the best epoch. "auto" holds them out, from 100 rows, only to fit the
+        temperature, and runs every epoch, which measured better. False learns from
+        every row and fits no temperature.
+    validation_fraction : float, default=0.1
+        Share of the training rows to hold out.
+    n_iter_no_change : int, default=16
+        Epochs without improvement after which `early_stopping=True` stops.
+    warm_start : bool, default=False
+        Whether the next `fit` goes on from the present weights and modalities.
+    device : str, default="auto"
+        Where the network lives: "cpu", "cuda", "cuda:1"; "auto" takes a GPU if any.
+    callbacks : list of skorch callbacks, or None, default=None
+        Further callbacks of the training; they are copied.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the weights, the order of rows, corruption, dropout and the validation
+        rows. Two fits with one seed are equal to the bit. NumPy's and torch's global
+        random states are left as they were.
+    verbose : int, default=0
+        1 shows a progress bar with the losses and the time left.
+
+    Attributes
+    ----------
+    y_mean_, y_scale_ : ndarray of shape (n_targets,)
+        By which the target is standardised inside.
+    modality_names_ : tuple of str
+        Names of the modalities, in the order given.
+    modalities_ : ModalityTransformer
+        The fitted modalities; missing where `fit` was given a `ModalityBatch`.
+    history_ : DataFrame
+        One row an epoch: losses of the fused output and of each modality, seconds.
+    n_iter_ : int
+        Epochs run.
+    temperature_ : float
+        By which the logits are divided; fitted on validation rows, else 1.
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the torch network.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where `X` has names that are all strings.
+
+    See Also
+    --------
+    FusionClassifier : The same for classes.
+    ModalityTransformer : Turns columns into modalities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfusion import FusionRegressor
+    >>> X = np.random.default_rng(0).normal(size=(80, 3))
+    >>> reg = FusionRegressor(max_epochs=20, random_state=0).fit(X, X[:, 0])
+    >>> reg.predict(X[:2]).shape
+    (2,)
+    """
+
+    _is_classification = False
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _check_y(self, y: Any) -> NDArray[np.float64]:
+        return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+
+    def _encode_target(self, y: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+        self._flat = y.ndim == 1
+        y = y.reshape(len(y), -1)
+        self.y_mean_, sd = y.mean(axis=0), y.std(axis=0)
+        self.y_scale_ = np.where(sd > 1e-12 * np.abs(self.y_mean_), sd, 1.0)
+        target = torch.from_numpy((y - self.y_mean_) / self.y_scale_).float()
+        return target, torch.zeros(y.shape[1])
+
+    def _class_weights(self, target: NDArray[Any]) -> None:
+        return None
+
+    def _in_units(self, standardised: NDArray[np.float64]) -> NDArray[np.float64]:
+        y = standardised * self.y_scale_ + self.y_mean_
+        return y[:, 0] if self._flat else y
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """Predicted value of each row, in the units of `y`.
+
+        Parameters
+        ----------
+        X : DataFrame, array of shape (n_samples, n_features), or ModalityBatch
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets), as in `fit`
+        """
+        return self._in_units(self._outputs(self._batch(X)).logits.mean(axis=1))
+
+    def modality_predict(self, X: Any) -> dict[str, NDArray[np.float64]]:
+        """What each modality predicts alone, in the units of `y`.
+
+        Returns
+        -------
+        y : dict of str to ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Where a modality is absent, the mean of the training rows.
+        """
+        alone = self._outputs(self._batch(X)).unimodal.mean(axis=2)  # (n, M, C)
+        return {
+            name: self._in_units(alone[:, m])
+            for m, name in enumerate(self.modality_names_)
+        }
