@@ -205,11 +205,11 @@ def test_longer_series_at_prediction_are_kept_whole(fitted):
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 31, 33, 100, 700, 2000])
-def test_no_series_has_more_than_33_tokens(n_steps):
+def test_no_series_has_more_than_17_tokens(n_steps):
     modality = SeriesModality()
     block = modality.fit_transform(np.random.default_rng(0).normal(size=(3, n_steps)))
     tokens, mask = encoder(modality)(inputs(block))
-    assert tokens.shape[1] <= 33
+    assert tokens.shape[1] <= 17
     spans = modality.elements(block, np.full(mask.shape, 1 / mask.shape[1]))[0].index
     assert len(spans) == mask.shape[1]
     assert spans[-1][1] == n_steps
@@ -257,6 +257,15 @@ def test_gradients_reach_every_parameter(fitted, cells):
     net = encoder(fitted).train()
     net(inputs(fitted.transform(cells)))[0].square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+
+
+def test_statistics_are_never_hidden_in_training(fitted, cells):
+    net = encoder(fitted).train()
+    masks = torch.stack(
+        [net(inputs(fitted.transform(cells)))[1][:, :2] for _ in range(30)]
+    )
+    assert masks[..., 0].all()
+    assert 0 < masks[:, :6, 1].float().mean() < 1
 
 
 def test_noise_disturbs_values_but_tokens_still_ignore_padding(fitted, cells):
