@@ -78,7 +78,8 @@ class ImageEncoder(Encoder):
         widths = (*[widths[0]] * (n_halvings - len(widths)), *widths)
         layers: list[nn.Module] = [nn.Conv2d(len(self.mean), widths[0], 5, 2, 2)]
         for narrow, wide in itertools.pairwise(widths):
-            layers += [Residual(narrow)] * (wide == widths[-1] != narrow)
+            if wide == widths[-1]:
+                layers.append(Residual(narrow))
             layers += [_norm(narrow), nn.GELU(), nn.Conv2d(narrow, wide, 3, 2, 1)]
         layers += [Residual(widths[-1]) for _ in range(2)]
         self.layers = nn.Sequential(*layers, _norm(widths[-1]))
@@ -90,7 +91,7 @@ class ImageEncoder(Encoder):
             nn.GELU(),
             nn.Linear(2 * d_model, d_model),
         )
-        self.local = LocalLinear(n_patches, d_model)
+        self.overview = Overview(n_patches, d_model)
         self.column = nn.Parameter(0.02 * torch.randn(n_columns, 1, d_model))
         self.norm = nn.LayerNorm(d_model)
         self.dropout = nn.Dropout1d(dropout)
@@ -117,7 +118,7 @@ class ImageEncoder(Encoder):
         x = self.layers(x.contiguous(memory_format=torch.channels_last))
         h = self.project(x.flatten(2).transpose(1, 2)) + self.position
         h = h + self.mix(h)
-        return h + self.local(h)  # (N, G * G, D)
+        return h + self.overview(h)  # (N, G * G, D)
 
     def _finish(self, tokens: Tensor) -> Tensor:
         # one mask for all patches of a picture: it costs a fiftieth of the draws, and
@@ -159,22 +160,23 @@ class Residual(nn.Module):
         return x + self.scale * self.layers(x)
 
 
-class LocalLinear(nn.Module):
-    """A linear map of its own for each patch, through a few hidden units.
+class Overview(nn.Module):
+    """The picture as a whole, told to each of its patches.
 
-    A digit is told by what lies where. Attention sums over the patches, so a network
-    whose patches share all weights would see a bag of strokes.
+    A digit is known by what lies where, but attention sums over patches, and patches
+    that share all weights make a bag of strokes. This map knows their places; it is
+    what lets a few thousand digits be learned in a few epochs.
 
-    **Shape**: (N, T, D) to the same.
+    **Shape**: (N, T, D) to (N, 1, D).
     """
 
     def __init__(self, n_patches: int, d_model: int, rank: int = 16) -> None:
         super().__init__()
         self.reduce = nn.Linear(d_model, rank)
-        self.weight = nn.Parameter(torch.randn(n_patches, rank, d_model) / 8)
+        self.gather = nn.Linear(n_patches * rank, d_model)
 
     def forward(self, h: Tensor) -> Tensor:
-        return torch.einsum("ntr,trd->ntd", F.gelu(self.reduce(h)), self.weight)
+        return self.gather(F.gelu(self.reduce(h).flatten(1)))[:, None]
 
 
 def _norm(width: int) -> nn.Module:
