@@ -1,0 +1,214 @@
+"""
+Digits that are written and spoken
+==================================
+
+Each row holds a picture of a handwritten digit and a recording of the same digit. A
+model that knows both should be better than with either alone, should do without one
+where it is missing, and should trust the other one where one is spoilt.
+
+Set ``SKFUSION_DEMO=short`` for a run of a few epochs.
+"""
+
+# %%
+# The data
+# --------
+# 1,200 rows to learn from and 300 to test on; no recording and no picture occurs twice.
+# A picture is an array, a sound is ``(samples, sample_rate)``, as cells of a DataFrame.
+
+import os
+import time
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.patches import Rectangle
+from sklearn.metrics import accuracy_score
+
+from skfusion import FusionClassifier
+from skfusion.datasets import load_spoken_digits
+from skfusion.modalities import AudioModality, ImageModality
+
+SHORT = os.environ.get("SKFUSION_DEMO") == "short"
+
+X_train, y_train = load_spoken_digits(subset="train", return_X_y=True)
+X_test, y_test = load_spoken_digits(subset="test", return_X_y=True)
+X_test.dtypes  # noqa: B018
+
+# %%
+# Fit
+# ---
+# Two modalities. The speaker would be a third, ``("speaker", "tabular", ["speaker"])``;
+# it is left out here, since who speaks says nothing about the digit.
+#
+# Of the defaults only ``max_epochs`` is changed, to keep the example short; the default
+# trains for more epochs on so few rows.
+
+clf = FusionClassifier(
+    [("image", ImageModality(), "image"), ("sound", AudioModality(), "sound")],
+    max_epochs=3 if SHORT else 30,
+    random_state=0,
+    verbose=1,
+)
+start = time.perf_counter()
+clf.fit(X_train, y_train)
+seconds = time.perf_counter() - start
+if SHORT:
+    print("SKFUSION_DEMO=short: few epochs; these are not the real figures.")
+print(f"{clf.n_iter_} epochs in {seconds:.0f} s")
+
+# %%
+# With both, and with one
+# -----------------------
+# The model is fitted once. To predict without a modality, its column is filled with
+# ``None``: such a cell is *absent*, has weight 0, and is left out exactly.
+
+
+def without(frame, column, rows=None):
+    """A copy of `frame` in which a column is absent, everywhere or in some rows."""
+    cells = frame[column].copy()
+    cells[slice(None) if rows is None else rows] = None
+    return frame.assign(**{column: cells})
+
+
+cases = {
+    "image and sound": X_test,
+    "image only": without(X_test, "sound"),
+    "sound only": without(X_test, "image"),
+}
+accuracy = {
+    name: accuracy_score(y_test, clf.predict(frame)) for name, frame in cases.items()
+}
+for name, value in accuracy.items():
+    print(f"{name:18}{value:.3f}")
+
+# %%
+# Half of the images and, independently, half of the sounds absent
+# ----------------------------------------------------------------
+# Rows then fall into four cases. If absence does no harm beyond what is lost with the
+# modality, the accuracy is the mean of the cases' own accuracies, weighted by how many
+# rows fall into each. Rows with neither get the class shares, with a warning: chance.
+
+rng = np.random.default_rng(0)
+no_image, no_sound = rng.random((2, len(X_test))) < 0.5
+holes = without(without(X_test, "image", no_image), "sound", no_sound)
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message=".*no modality present")
+    found = accuracy_score(y_test, clf.predict(holes))
+accuracy["neither"] = 1 / clf.classes_.size
+shares = {
+    "image and sound": np.mean(~no_image & ~no_sound),
+    "image only": np.mean(~no_image & no_sound),
+    "sound only": np.mean(no_image & ~no_sound),
+    "neither": np.mean(no_image & no_sound),
+}
+expected = sum(shares[name] * accuracy[name] for name in shares)
+print(f"accuracy with holes      {found:.3f}")
+print(f"what masking predicts    {expected:.3f}")
+
+# %%
+# Whom it trusts when one is spoilt
+# ---------------------------------
+# Strong noise on the pictures, and then on the sounds. The model was never told which
+# one is noisy.
+
+
+def spoil_image(pixels):
+    """Grey noise in which little of the digit is left."""
+    noise = rng.normal(0, 130, pixels.shape)
+    return np.clip(0.5 * pixels + 60 + noise, 0, 255).astype(np.uint8)
+
+
+def spoil_sound(cell):
+    """White noise twice as strong as the voice."""
+    samples, rate = cell
+    noise = rng.normal(0, 2 * samples.std(), samples.shape)
+    return (samples + noise).astype(np.float32), rate
+
+
+noisy = {
+    "nothing spoilt": X_test,
+    "image spoilt": X_test.assign(
+        image=pd.Series(map(spoil_image, X_test["image"]), dtype=object)
+    ),
+    "sound spoilt": X_test.assign(
+        sound=pd.Series(map(spoil_sound, X_test["sound"]), dtype=object)
+    ),
+}
+weights = {name: clf.modality_weights(frame) for name, frame in noisy.items()}
+print(f"{'':16}{'accuracy':>9}{'weight of image':>17}{'of sound':>10}")
+for name, frame in noisy.items():
+    image, sound = weights[name].mean(axis=0)
+    score = accuracy_score(y_test, clf.predict(frame))
+    print(f"{name:16}{score:9.3f}{image:17.2f}{sound:10.2f}")
+for m, name in enumerate(clf.modality_names_):
+    fell = weights[f"{name} spoilt"][:, m] < weights["nothing spoilt"][:, m]
+    print(f"{name} spoilt: its weight fell in {fell.mean():.0%} of the rows")
+
+# %%
+# What it looked at
+# -----------------
+# Patches of the picture and stretches of the sound by their weight inside the modality,
+# relative to the heaviest one there; below, the weight of each modality in that row.
+# The columns are the first test rows of four digits.
+
+digits = [2, 4, 7, 9]
+chosen = [int(np.flatnonzero(y_test == digit)[0]) for digit in digits]
+rows = X_test.iloc[chosen]
+patches = clf.element_weights(rows, "image")
+stretches = clf.element_weights(rows, "sound")
+
+INK, FAINT, PAPER = "#22303c", "#7b8894", "#f6f7f9"
+IMAGE, SOUND = "#f28e2b", "#4e79a7"
+
+fig, axes = plt.subplots(
+    3,
+    len(digits),
+    figsize=(11, 8.2),
+    height_ratios=(2.6, 1.3, 1.15),
+    facecolor=PAPER,
+    layout="constrained",
+)
+for column, position in enumerate(chosen):
+    top, middle, bottom = axes[:, column]
+
+    side = max(patch[3] for patch in patches[column].index)
+    top.imshow(255 - X_test["image"][position], cmap="gray", extent=(0, side, side, 0))
+    for (y0, x0, y1, x1), shade in (patches[column] / patches[column].max()).items():
+        top.add_patch(
+            Rectangle((x0, y0), x1 - x0, y1 - y0, color=IMAGE, alpha=0.75 * shade, lw=0)
+        )
+    top.set(xticks=[], yticks=[])
+    top.set_title(f"a {y_test[position]}", color=INK, weight="bold")
+
+    samples, rate = X_test["sound"][position]
+    seconds = np.arange(len(samples)) / rate
+    for (begin, end), shade in (stretches[column] / stretches[column].max()).items():
+        middle.axvspan(begin, end, color=SOUND, alpha=0.65 * shade, lw=0)
+    middle.plot(seconds, samples / np.abs(samples).max(), color=INK, lw=0.5)
+    middle.set(yticks=[], xlim=(0, seconds[-1]), ylim=(-1.05, 1.05))
+    middle.set_xlabel("seconds", color=FAINT)
+
+    for i, name in enumerate(weights):
+        image, sound = weights[name][position]
+        bottom.barh(i, image, color=IMAGE, height=0.62)
+        bottom.barh(i, sound, left=image, color=SOUND, height=0.62)
+        bottom.text(0.02, i, f"{image:.2f}", va="center", color="white", fontsize=9)
+        bottom.text(
+            0.98, i, f"{sound:.2f}", va="center", ha="right", color="white", fontsize=9
+        )
+    bottom.set(xlim=(0, 1), xticks=[], yticks=range(len(weights)))
+    bottom.set_yticklabels(list(weights) if column == 0 else [], color=INK)
+    bottom.tick_params(length=0)
+    bottom.invert_yaxis()
+    for ax in (top, middle, bottom):
+        ax.spines[:].set_visible(False)
+axes[2, 0].set_xlabel("weight of image", color=IMAGE, weight="bold", loc="left")
+axes[2, -1].set_xlabel("weight of sound", color=SOUND, weight="bold", loc="right")
+fig.suptitle("Where the model looked and listened", color=INK, weight="bold", size=15)
+
+folder = Path(__file__).parent if "__file__" in globals() else Path.cwd()
+path = folder.resolve() / "spoken_digits.png"
+fig.savefig(path, dpi=130, facecolor=PAPER)
+print(f"picture: {path}")
