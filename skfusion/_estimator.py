@@ -31,21 +31,21 @@ from skfusion._sklearn import (
     fit_context,
 )
 from skfusion.batch import ModalityBatch
+from skfusion.calibration import calibrate
 from skfusion.corruption import Corruption
 from skfusion.fusion.base import Fusion, FusionShape
-from skfusion.modalities.transformer import ModalityTransformer
+from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork, NetworkOutput
 from skfusion.training import (
     BatchDataset,
     Recipe,
     block_tensors,
-    fit_temperature,
     history_frame,
     resolve_device,
     train,
 )
 
-__all__ = ["BaseFusion"]
+__all__ = ["BaseFusion", "check_no_missing"]
 
 #: Up to this many rows, prediction runs in float64: the answer for a row then does not
 #: depend, to 1e-7, on which rows come with it. Above, float32 is several times faster.
@@ -205,7 +205,7 @@ class BaseFusion(BaseEstimator, ABC):
                 "Found input variables with inconsistent numbers of samples: "
                 f"X has {n} rows and y has {len(y)}."
             )
-        X, y, weight = self._count_copies(X, y, sample_weight)
+        X, y, weight = _count_copies(X, y, sample_weight)
         target, prior = self._encode_target(y)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         device = resolve_device(self.device)
@@ -227,8 +227,22 @@ class BaseFusion(BaseEstimator, ABC):
     ) -> None:
         """Fit the modalities, split off validation rows, build and train the net."""
         again = self.warm_start and hasattr(self, "net_")
+        if again and len(prior) != len(self.net_.module_.prior):
+            raise ValueError(
+                f"warm_start=True goes on with a network of "
+                f"{len(self.net_.module_.prior)} outputs, but y now needs {len(prior)}."
+                " Use warm_start=False to start afresh."
+            )
         batch = self._transform(X) if again else self._fit_modalities(X, y)
+        if again and batch.names != self.modality_names_:
+            raise ValueError(
+                f"warm_start=True goes on with the modalities {self.modality_names_}, "
+                f"but got {batch.names}. Use warm_start=False to start afresh."
+            )
         self.modality_names_ = batch.names
+        order = _own_order(batch, target)
+        batch, target = batch[order], target[order]
+        weight = None if weight is None else weight[order]
         rows, held_out = self._split(target, seed)
         row_weight = self._row_weights(target.numpy(), weight)
         recipe = self._recipe(len(rows), device)
@@ -251,9 +265,13 @@ class BaseFusion(BaseEstimator, ABC):
         self.history_ = history_frame(self.net_)
         self.n_iter_ = len(self.history_)
         self.temperature_ = 1.0
-        if self._is_classification and valid is not None:
-            self.temperature_ = fit_temperature(
-                self.net_.module_, valid, recipe.corruption
+        self.modality_temperatures_ = np.ones(len(batch.names))
+        if valid is not None:
+            self.temperature_, self.modality_temperatures_ = calibrate(
+                self.net_.module_,
+                valid,
+                recipe.corruption,
+                is_classification=self._is_classification,
             )
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
@@ -268,6 +286,7 @@ class BaseFusion(BaseEstimator, ABC):
                 )
             return X
         if hasattr(X, "columns") and hasattr(X, "shape"):
+            check_frame(X)
             # One automatic table has no columns of its own to look for, so it is held
             # to scikit-learn's rule on the order of columns.
             one_table = not reset and self.modality_names_ == ("tabular",)
@@ -281,31 +300,6 @@ class BaseFusion(BaseEstimator, ABC):
     @abstractmethod
     def _check_y(self, y: Any) -> NDArray[Any]:
         """Validate the target, without encoding it."""
-
-    def _count_copies(
-        self, X: Any, y: NDArray[Any], sample_weight: Any
-    ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
-        """Put rows in an order of their own and make whole-number weights copies.
-
-        By scikit-learn's definition a weight of 2 is the row twice, and a weight of 0
-        no row; with the order fixed too, both ways of saying so give the same model.
-        """
-        weight = None
-        if sample_weight is not None:
-            weight = check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
-        rows = _own_order(X, y)
-        if weight is not None:
-            if not (weight > 0).any():
-                raise ValueError("sample_weight is 0 for every row: nothing to learn.")
-            whole = np.all(weight == np.round(weight)) and weight.sum() <= 10 * len(y)
-            rows = np.repeat(rows, weight[rows].astype(int) if whole else 1)
-            rows = rows[weight[rows] > 0]
-            weight = None if whole else weight[rows]
-        if np.array_equal(rows, np.arange(len(y))):
-            return X, y, weight
-        return _take(X, rows), y[rows], weight
 
     def _fit_modalities(self, X: Any, y: NDArray[Any]) -> ModalityBatch:
         if isinstance(X, ModalityBatch):
@@ -352,7 +346,7 @@ class BaseFusion(BaseEstimator, ABC):
     def _recipe(self, n: int, device: str) -> Recipe:
         """Resolve what is "auto", by the number of training rows."""
         batch_size = 128 if n < 10_000 else 256
-        max_epochs = int(np.clip(100_000 / n, 8, 100))
+        max_epochs = int(np.clip(80_000 / n, 8, 100))
         if not isinstance(self.batch_size, str):
             batch_size = self.batch_size
         if not isinstance(self.max_epochs, str):
@@ -363,6 +357,7 @@ class BaseFusion(BaseEstimator, ABC):
             corruption = Corruption(p_corrupt=0.15 * milder, p_drop=0.1 * milder)
             if not isinstance(self.corruption, str):
                 corruption = self.corruption
+                corruption._validate_params()
         return Recipe(
             max_epochs=max_epochs,
             batch_size=min(batch_size, n),
@@ -381,7 +376,7 @@ class BaseFusion(BaseEstimator, ABC):
         rule = self.fusion
         rule = FUSIONS[rule]() if isinstance(rule, str) else clone(rule)
         rule._validate_params()
-        n_members = 8 if n <= 2000 else 4
+        n_members = 8 if n <= 2000 else 4 if n <= 10_000 else 2
         if not isinstance(self.n_members, str):
             n_members = self.n_members
         shape = FusionShape(
@@ -440,8 +435,11 @@ class BaseFusion(BaseEstimator, ABC):
         def joined(name: str) -> NDArray[np.float64]:
             return np.concatenate([_numpy(getattr(p, name)) for p in parts])
 
+        # A row without evidence keeps the class shares as they are.
+        known = batch.present.any(axis=1)[:, None, None]
+        logits = joined("logits") / np.where(known, self.temperature_, 1.0)
         return Outputs(
-            joined("logits") / self.temperature_,
+            logits,
             joined("unimodal"),
             joined("weights"),
             joined("joint_share"),
@@ -567,16 +565,53 @@ def _is_numeric(X: Any) -> bool:
     return True
 
 
-def _own_order(X: Any, y: NDArray[Any]) -> NDArray[np.intp]:
-    """An order that depends on the rows of a numeric table, not on how they came."""
+def _count_copies(
+    X: Any, y: NDArray[Any], sample_weight: Any
+) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
+    """Make whole-number weights copies, which is how scikit-learn defines them.
+
+    A weight of 0 is no row. Weights that are not whole, or make too many copies, stay
+    factors of the loss.
+    """
+    if sample_weight is None:
+        return X, y, None
+    weight = check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    if not (weight > 0).any():
+        raise ValueError("sample_weight is 0 for every row: nothing to learn from.")
+    whole = np.all(weight == np.round(weight)) and weight.sum() <= 10 * len(y)
     rows = np.arange(len(y))
-    if isinstance(X, pd.DataFrame) and all(d.kind in "biuf" for d in X.dtypes):
-        X = X.to_numpy(dtype=np.float64)
-    if not isinstance(X, np.ndarray) or X.dtype.kind not in "biuf":
-        return rows
-    direction = np.random.RandomState(0).uniform(1, 2, X.shape[1])
-    key = np.nan_to_num(X.astype(np.float64)) @ direction
-    return np.lexsort((y if y.ndim == 1 else y[:, 0], key))
+    rows = np.repeat(rows, weight.astype(int)) if whole else rows[weight > 0]
+    return _take(X, rows), y[rows], None if whole else weight[rows]
+
+
+def _own_order(batch: ModalityBatch, target: Tensor) -> NDArray[np.intp]:
+    """An order of the rows that depends on their numbers, not on how they came.
+
+    With it, a weight of 2 and the row twice give the same model, and so do all the
+    forms in which the same table can be passed.
+    """
+    key = np.zeros(len(batch))
+    random = np.random.RandomState(0)
+    for block in batch.blocks.values():
+        for array in block.arrays.values():
+            if not sparse.issparse(array) and array.dtype.kind == "f":
+                flat = array.reshape(len(array), -1).astype(np.float64)
+                key += np.nan_to_num(flat) @ random.uniform(1, 2, flat.shape[1])
+    y = target.numpy().reshape(len(target), -1)[:, 0]
+    return np.lexsort((y, key))
+
+
+def check_no_missing(y: Any) -> None:
+    """Refuse a target with missing values, naming the first row that lacks one."""
+    missing = np.asarray(pd.isna(np.asarray(y, dtype=object)))
+    rows = np.flatnonzero(missing.any(axis=tuple(range(1, missing.ndim))))
+    if len(rows):
+        raise ValueError(
+            f"Input y contains NaN: the target is missing in row {rows[0]} "
+            f"({len(rows)} in all). Drop the rows without a target."
+        )
 
 
 def _take(X: Any, rows: NDArray[np.intp]) -> Any:

@@ -25,6 +25,10 @@ class Encoder(nn.Module):
     depend on the other rows.
     """
 
+    #: Passes over the training rows after which the encoder has learned what it can
+    #: and would go on by learning rows by heart; None where that is no danger.
+    passes: int | None = None
+
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
@@ -233,26 +237,35 @@ class FusionNetwork(nn.Module):
         noise : Tensor (B, M), optional
             Standard deviation of the noise to add to each modality's input.
         """
-        z, u, attention = [], [], []
-        for m in range(len(self.encoders)):
-            sd = None if noise is None else noise[:, m]
-            z_m, u_m, a_m = self._modality(m, inputs[m], present[:, m], sd)
-            z.append(z_m)
-            u.append(u_m)
-            attention.append(a_m)
-        z_all, u_all = torch.stack(z, dim=1), torch.stack(u, dim=1)
-        fused = self.fusion(z_all, u_all, present)
+        z, u, attention = self.encode(inputs, present, noise)
+        fused = self.fusion(z, u, present)
         nothing = ~present.any(dim=1)
         logits = torch.where(nothing[:, None, None], self.prior, fused.logits)
         return NetworkOutput(
             logits,
-            u_all,
+            u,
             present,
             fused.weights,
             fused.confidence,
             fused.joint_share,
-            tuple(attention),
+            attention,
         )
+
+    def encode(
+        self,
+        inputs: Sequence[dict[str, Tensor]],
+        present: Tensor,
+        noise: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Everything below the fusion: z (B, M, K, D), u (B, M, K, C), attention."""
+        columns = [
+            self._modality(
+                m, inputs[m], present[:, m], None if noise is None else noise[:, m]
+            )
+            for m in range(len(self.encoders))
+        ]
+        z, u, attention = zip(*columns, strict=True)
+        return torch.stack(z, dim=1), torch.stack(u, dim=1), attention
 
     def _modality(
         self, m: int, inputs: dict[str, Tensor], present: Tensor, sd: Tensor | None

@@ -11,7 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from torch import Tensor
 
-from skfusion._estimator import BaseFusion
+from skfusion._estimator import BaseFusion, check_no_missing
 
 __all__ = ["FusionRegressor"]
 
@@ -38,14 +38,14 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         rows; None trains on clean rows only. A single modality is never disturbed.
     n_members : int or "auto", default="auto"
         Members of the parameter-efficient ensemble that shares the encoders. "auto" is
-        8 up to 2,000 rows and 4 above.
+        8 up to 2,000 rows, 4 up to 10,000 and 2 above.
     d_model : int, default=128
         Width of tokens and of what a modality knows. A multiple of the attention heads.
     dropout : float, default=0.25
         Dropout probability in the encoders and above them.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows; the learning rate falls to 0 over them. "auto"
-        is 100,000 / n_samples, between 8 and 100.
+        is 80,000 / n_samples, between 8 and 100.
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is 128 below 10,000 rows and 256 above.
     lr : float, default=0.002
@@ -87,7 +87,9 @@ class FusionRegressor(RegressorMixin, BaseFusion):
     n_iter_ : int
         Epochs run.
     temperature_ : float
-        By which the logits are divided; fitted on validation rows, else 1.
+        By which the logits are divided; fitted on held-out rows, else 1.
+    modality_temperatures_ : ndarray of shape (n_modalities,)
+        The same for what each modality says alone.
     net_ : skorch.NeuralNet
         The trained net; ``net_.module_`` is the torch network.
     n_features_in_ : int
@@ -118,6 +120,7 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         return tags
 
     def _check_y(self, y: Any) -> NDArray[np.float64]:
+        check_no_missing(y)
         return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
 
     def _encode_target(self, y: NDArray[np.float64]) -> tuple[Tensor, Tensor]:

@@ -30,10 +30,10 @@ from skfusion.network import FusionNetwork, NetworkOutput
 __all__ = [
     "BatchDataset",
     "BatchIterator",
+    "BestEpoch",
     "FusionLoss",
     "Recipe",
     "block_tensors",
-    "fit_temperature",
     "history_frame",
     "resolve_device",
     "train",
@@ -296,6 +296,28 @@ class Progress(Callback):
         self.bar_.close()
 
 
+#: Parts of the network that belong to one modality.
+BRANCH = ("encoders", "poolings", "trunks", "heads")
+#: Steps that a branch of few passes is given at least: small tables have few a pass.
+MIN_STEPS = 70
+
+
+class StopBranches(Callback):
+    """Ends the learning of branches whose encoder asks for few passes."""
+
+    def __init__(self, epochs: dict[int, int]) -> None:
+        self.epochs = epochs
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        done = sum("train_loss_fused" in row for row in net.history)
+        for m, epochs in self.epochs.items():
+            for part in BRANCH:
+                getattr(net.module_, part)[m].requires_grad_(done < epochs)
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        net.module_.requires_grad_(True)
+
+
 class CosineWithWarmup:
     """Factor of the learning rate: up over 5 % of the steps, then a cosine to 0."""
 
@@ -334,7 +356,13 @@ def train(
     has not improved for so many epochs, and the best epoch's weights are restored; an
     interrupt (Ctrl-C) always does the same. It draws on torch's global random state.
     """
-    n_steps = recipe.max_epochs * math.ceil(len(dataset) / recipe.batch_size)
+    steps = math.ceil(len(dataset) / recipe.batch_size)  # of one epoch
+    short = {
+        m: min(recipe.max_epochs, max(encoder.passes, math.ceil(MIN_STEPS / steps)))
+        for m, encoder in enumerate(network.encoders)
+        if encoder.passes is not None
+    }
+    groups = {f"{part}.{m}.*": e for m, e in short.items() for part in BRANCH}
     callbacks: list[Any] = [
         ("epoch_log", EpochLog()),
         ("clip", GradientNormClipping(1.0)),
@@ -342,10 +370,14 @@ def train(
             "schedule",
             LRScheduler(
                 torch.optim.lr_scheduler.LambdaLR,
-                lr_lambda=CosineWithWarmup(n_steps),
+                lr_lambda=[
+                    CosineWithWarmup(epochs * steps)
+                    for epochs in [*groups.values(), recipe.max_epochs]
+                ],
                 step_every="batch",
             ),
         ),
+        ("branches", StopBranches(short)),
     ]
     if valid is not None:
         callbacks.append(("best_epoch", BestEpoch(recipe.n_iter_no_change)))
@@ -358,6 +390,7 @@ def train(
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=recipe.weight_decay,
         optimizer__fused=True,
+        optimizer__param_groups=[(pattern, {}) for pattern in groups],
         lr=recipe.lr,
         max_epochs=recipe.max_epochs,
         batch_size=recipe.batch_size,
@@ -396,30 +429,3 @@ def history_frame(net: skorch.NeuralNet) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=None if rows else ["epoch"])
     return frame.rename(columns={"dur": "seconds"}).set_index("epoch")
-
-
-@torch.no_grad()
-def fit_temperature(
-    network: FusionNetwork, dataset: BatchDataset, corruption: Corruption | None
-) -> float:
-    """Temperature of the fused logits that fits clean and disturbed rows best."""
-    from scipy.optimize import minimize_scalar
-
-    network.eval()
-    device = next(network.parameters()).device
-    logits, targets = [], []
-    passes = [None] if corruption is None else [None, corruption]
-    for how in passes:
-        for x, target in BatchIterator(dataset, 512, corruption=how):
-            x = skorch.utils.to_tensor(x, device)
-            logits.append(network(**x).logits.double().cpu())
-            targets.append(target["y"])
-    z, y = torch.cat(logits), torch.cat(targets)
-    loss = FusionLoss([], is_classification=True)
-
-    def nll(log_t: float) -> float:
-        scaled = z / math.exp(log_t)
-        return float(loss.elementwise(scaled, y, mix=True).mean())
-
-    best = minimize_scalar(nll, bounds=(-1.5, 1.5), method="bounded")
-    return math.exp(best.x)

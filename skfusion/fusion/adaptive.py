@@ -8,7 +8,7 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor, nn
 
-from skfusion._sklearn import Interval
+from skfusion._sklearn import Interval, StrOptions
 from skfusion.fusion.base import (
     Fusion,
     FusionModule,
@@ -37,10 +37,11 @@ class AdaptiveFusion(Fusion):
         Attention heads inside each modality; must divide `d_model`.
     dropout : float, default=0.25
         Dropout probability inside the joint part.
-    joint : bool, default=True
+    joint : bool or "auto", default="auto"
         Whether the joint part exists. Without it the output is attributed to the
         modalities in full, and a label that depends on two modalities at once (their
-        XOR, say) cannot be learned.
+        XOR, say) cannot be learned. "auto" has it from 500 training rows; below, it
+        learns rows by heart.
     shrinkage : float, default=200
         Rows at which the weights stand halfway between uniform and learned: they are
         mixed with uniform ones in the proportion shrinkage / (shrinkage + n_samples).
@@ -55,7 +56,7 @@ class AdaptiveFusion(Fusion):
     _parameter_constraints = {
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "joint": ["boolean"],
+        "joint": ["boolean", StrOptions({"auto"})],
         "shrinkage": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -64,7 +65,7 @@ class AdaptiveFusion(Fusion):
         *,
         n_heads: int = 4,
         dropout: float = 0.25,
-        joint: bool = True,
+        joint: bool | str = "auto",
         shrinkage: float = 200.0,
     ) -> None:
         self.n_heads = n_heads
@@ -73,10 +74,11 @@ class AdaptiveFusion(Fusion):
         self.shrinkage = shrinkage
 
     def build(self, shape: FusionShape) -> FusionModule:
+        joint = shape.n_samples >= 500 if self.joint == "auto" else bool(self.joint)
         return _Adaptive(
             shape,
             dropout=self.dropout,
-            joint=self.joint and shape.n_modalities > 1,
+            joint=joint and shape.n_modalities > 1,
             gamma=self.shrinkage / (self.shrinkage + shape.n_samples),
         )
 
@@ -96,6 +98,8 @@ class _Adaptive(FusionModule):
         )
         self.log_pi = nn.Parameter(torch.zeros(M))
         self.tau = nn.Parameter(torch.zeros(()))
+        # Sharpness of each modality's word: fitted on held-out rows, not in training.
+        self.sharpness = nn.Parameter(torch.zeros(M), requires_grad=False)
         self.beta = nn.Parameter(torch.zeros(()))  # through a sigmoid: 1/2 at first
         self.joint: nn.Sequential | None = None
         if joint:
@@ -117,7 +121,8 @@ class _Adaptive(FusionModule):
         w = masked_softmax(self.log_pi[:, None] + self.tau.exp() * log_c, present)
         even = uniform_weights(present, z.dtype)
         w = (1 - self.gamma) * w + self.gamma * even.unsqueeze(-1)
-        said = (w.unsqueeze(-1) * u).sum(dim=1)  # (B, K, C)
+        sharp = self.sharpness.exp()[:, None, None]
+        said = (w.unsqueeze(-1) * sharp * u).sum(dim=1)  # (B, K, C)
         if self.is_classification:
             n = present.sum(dim=1).clamp_min(1).to(z.dtype)
             said = said * n.pow(torch.sigmoid(self.beta)).view(B, 1, 1)
@@ -127,6 +132,10 @@ class _Adaptive(FusionModule):
         extra = self.alpha * self.joint_head(self.joint(x))
         share = _size(extra) / (_size(extra) + _size(said)).clamp_min(1e-12)
         return FusionResult(said + extra, w.mean(dim=2), confidence, share)
+
+    def calibration_parameters(self):
+        fitted = [self.log_pi, self.tau, self.sharpness.requires_grad_()]
+        return fitted if self.joint is None else [*fitted, self.alpha]
 
     def signs(self, u: Tensor, present: Tensor) -> Tensor:
         """What a bystander sees of how sure each modality is, (B, M, K, signs)."""

@@ -54,6 +54,10 @@ class FusionModule(nn.Module):
     def forward(self, z: Tensor, u: Tensor, present: Tensor) -> FusionResult:
         raise NotImplementedError
 
+    def calibration_parameters(self) -> list[nn.Parameter]:
+        """The few parameters that are fitted once more, on held-out rows."""
+        return []
+
 
 def uniform_weights(present: Tensor, dtype: torch.dtype) -> Tensor:
     """Equal weights over the present modalities, (B, M); 0 in rows without any."""

@@ -33,6 +33,8 @@ class TextEncoder(Encoder):
     after some words were hidden.
     """
 
+    # Measured: 3 of 1 to 12 on drug reviews, by held-out log-loss.
+    passes = 3
     pieces: Tensor
     frequency: Tensor
 

@@ -25,7 +25,7 @@ from skfusion.modalities.tabular import TabularModality
 from skfusion.modalities.text import TextModality
 from skfusion.modalities.vector import TransformerModality, VectorModality
 
-__all__ = ["ModalityTransformer"]
+__all__ = ["ModalityTransformer", "check_frame"]
 
 #: Short names for the default of each kind.
 ALIASES: dict[str, Callable[[], Modality]] = {
@@ -194,14 +194,7 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
     def _start(self, X: Any) -> list[tuple[str, Modality, Any]]:
         """Validate `X` and the triples; set `modalities_` to unfitted clones."""
         X = _as_table(X)
-        if len(X) == 0 or X.shape[1] == 0:
-            raise ValueError(
-                f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s) "
-                f"(shape={tuple(X.shape)}) while a minimum of 1 is required: "
-                "ModalityTransformer needs at least one row and one column."
-            )
-        if hasattr(X, "columns"):
-            _check_unique(list(X.columns))
+        check_frame(X)
         validate_data(self, X, skip_check_array=True, reset=True)
         triples = self.modalities
         if triples is None:
@@ -357,6 +350,18 @@ def _resolve_slice(columns: slice, every: list[Any]) -> list[Any]:
     if isinstance(stop, str):
         stop = every.index(stop) + 1
     return every[slice(start, stop, columns.step)]
+
+
+def check_frame(X: Any) -> None:
+    """Refuse a table without rows or columns, and one whose column names repeat."""
+    if X.shape[0] == 0 or X.shape[1] == 0:
+        raise ValueError(
+            f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s) "
+            f"(shape={tuple(X.shape)}) while a minimum of 1 is required: give at least "
+            "one row and one column."
+        )
+    if hasattr(X, "columns"):
+        _check_unique(list(X.columns))
 
 
 def _check_unique(columns: list[Any]) -> None:
