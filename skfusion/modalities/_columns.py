@@ -320,4 +320,6 @@ def _rows_present(X: Any) -> NDArray[np.bool_]:
 
 def take_rows(X: Any, rows: NDArray[Any]) -> Any:
     """Some rows of a frame, an array or a sparse matrix."""
+    if sparse.issparse(X):
+        X = X.tocsr()  # not every format can be indexed
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]

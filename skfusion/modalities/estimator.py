@@ -177,7 +177,7 @@ class EstimatorModality(Modality):
         known = X if present.all() else _columns.take_rows(X, rows)
         self.estimator_ = clone(self.estimator).fit(known, y[rows])
         self._n_rows = len(rows)
-        self._choose_method()
+        self._choose_method(_columns.take_rows(X, rows[:1]))
         answers = np.full((len(y), self._n_answers), np.nan)
         if cross_fit or self._needs_calibration:
             self._cross_fit(X, y, present, out=answers)
@@ -217,7 +217,8 @@ class EstimatorModality(Modality):
             )
         return y
 
-    def _choose_method(self) -> None:
+    def _choose_method(self, one_row: Any) -> None:
+        """Find out what the fitted estimator can be asked, and how it answers."""
         self._n_answers = self._n_outputs
         self._needs_calibration = False
         if not is_classifier(self.estimator):
@@ -232,8 +233,8 @@ class EstimatorModality(Modality):
             )
         self._method = found[0]
         self._needs_calibration = self._method != "predict_proba"
-        if self._method == "decision_function" and self._n_outputs == 2:
-            self._n_answers = 1
+        if self._method == "decision_function":  # one against one, there are more
+            self._n_answers = self.estimator_.decision_function(one_row).size
 
     def _cross_fit(
         self,
@@ -288,6 +289,10 @@ class EstimatorModality(Modality):
         raw = raw.reshape(len(raw), -1).astype(np.float64)
         if len(estimator.classes_) == self._n_outputs:
             return raw
+        if self._n_answers != self._n_outputs or raw.shape[1] != len(
+            estimator.classes_
+        ):
+            return np.full((len(raw), self._n_answers), np.nan)  # cannot be aligned
         # A class that a fold did not have is as unlikely as can be there.
         least = 0.0 if self._method == "predict_proba" else raw.min(axis=1)[:, None]
         out = np.empty((len(raw), self._n_outputs))

@@ -45,9 +45,9 @@ class TabularModality(Modality):
 
     Parameters
     ----------
-    n_bins : int, default=16
+    n_bins : int, default=8
         At most so many quantile bins a number, for its piecewise-linear encoding;
-        fewer where there are more than 64 numbers. With 1, numbers enter the network
+        fewer where there are more than 128 numbers. With 1, numbers enter the network
         linearly.
     min_frequency : int, default=2
         Categories that fewer training rows have are treated as unknown, which is how
@@ -98,7 +98,7 @@ class TabularModality(Modality):
     def __init__(
         self,
         *,
-        n_bins: int = 16,
+        n_bins: int = 8,
         min_frequency: int = 2,
         max_categories: int = 1000,
         max_tokens: int = 64,

@@ -189,6 +189,8 @@ class VectorModality(Modality):
             isinstance(dtype, pd.SparseDtype) for dtype in X.dtypes
         ):
             validate_data(self, X, skip_check_array=True, reset=reset)
+            if reset:
+                self._widths = [None] * X.shape[1]
             frame: Any = X  # the stubs do not know the accessor
             return frame.sparse.to_coo().tocsr()
         if not _columns.is_frame(X):

@@ -135,6 +135,17 @@ def test_every_classifier_gives_log_probabilities(estimator, n_classes, iris):
     assert modality.classes_.tolist() == sorted(set(y))
 
 
+def test_one_against_one_answers_of_many_classes():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2, 3, 4], [12, 12, 12, 12, 1])
+    X = np.eye(5)[y] * 4 + rng.normal(size=(49, 5))
+    modality = EstimatorModality(SVC(decision_function_shape="ovo"))
+    p = probabilities(modality.fit_transform(X, y))
+    assert p.shape == (49, 5)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
+    assert accuracy(modality, modality.transform(X), y) > 0.8
+
+
 def test_method_chooses_what_is_asked(iris):
     tree = DecisionTreeClassifier(max_depth=2, random_state=0)
     modality = EstimatorModality(tree, method="predict").fit(*iris)
@@ -250,7 +261,7 @@ def test_polars_and_sparse_tables(iris):
     expert = EstimatorModality(DecisionTreeClassifier(random_state=0))
     expected = np.asarray(expert.fit_transform(X, y))
     frame = pl.DataFrame(X, schema=["a", "b", "c", "d"])
-    for table in (frame, sparse.csr_matrix(X)):
+    for table in (frame, sparse.csr_matrix(X), sparse.coo_matrix(X)):
         block = expert.fit_transform(table, y)
         np.testing.assert_allclose(np.asarray(block), expected, atol=1e-6)
 

@@ -235,6 +235,8 @@ def test_sparse_frame_stays_sparse(never_dense):
     modality = VectorModality().fit(frame)
     assert modality.sparse_
     assert list(modality.feature_names_in_) == list("abcdef")
+    dense = pd.DataFrame(np.eye(6), columns=list("abcdef"))
+    assert sparse.issparse(modality.transform(dense).arrays["x"])
 
 
 def test_sparse_after_dense_and_dense_after_sparse():
