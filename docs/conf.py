@@ -1,6 +1,7 @@
 """Sphinx configuration; `make docs` turns every warning into an error."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -56,9 +57,35 @@ html_css_files = ["custom.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 7,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
 html_sidebars = {"index": [], "install": [], "user_guide": [], "weights": []}
+
+
+def _nest_bunch_fields(lines):
+    """Make a list of the fields of a Bunch, which numpydoc leaves as they stand."""
+    out, inside = [], False
+    for line in lines:
+        if line.startswith(":"):
+            inside = line.startswith(":Returns:")
+        field = re.fullmatch(r" {8}(\w+) : (.+)", line) if inside else None
+        out += ["", f"        - **{field[1]}** : {field[2]}"] if field else [line]
+    return out
+
+
+def mend_docstring(app, what, name, obj, options, lines):
+    """Write for docutils what reads well in a terminal."""
+    # A shape such as (n_features_in_,) is no link, though it ends in an underscore.
+    text = re.sub(r"(?<=[ (])(n_\w+)_(?=[ ,)])", r"\1\\_", "\n".join(lines))
+    # Methods inherited from scikit-learn refer to pages of its own documentation.
+    text = re.sub(r":ref:`([^`<]+?)(?:\s*<[^>]+>)?`", r"*\1*", text)
+    lines[:] = _nest_bunch_fields(text.split("\n"))
+
+
+def setup(app):
+    """Mend docstrings after numpydoc, whose priority is 500."""
+    app.connect("autodoc-process-docstring", mend_docstring, priority=600)

@@ -165,8 +165,8 @@ IMAGE, SOUND = "#f28e2b", "#4e79a7"
 fig, axes = plt.subplots(
     3,
     len(digits),
-    figsize=(11, 8.2),
-    height_ratios=(2.6, 1.3, 1.15),
+    figsize=(11, 6.6),
+    height_ratios=(2.5, 1.05, 1.0),
     facecolor=PAPER,
     layout="constrained",
 )
@@ -203,7 +203,9 @@ for column, position in enumerate(chosen):
     bottom.tick_params(length=0)
     bottom.invert_yaxis()
     for ax in (top, middle, bottom):
+        ax.set_facecolor(PAPER)
         ax.spines[:].set_visible(False)
+        ax.tick_params(axis="x", colors=FAINT)
 axes[2, 0].set_xlabel("weight of image", color=IMAGE, weight="bold", loc="left")
 axes[2, -1].set_xlabel("weight of sound", color=SOUND, weight="bold", loc="right")
 fig.suptitle("Where the model looked and listened", color=INK, weight="bold", size=15)
