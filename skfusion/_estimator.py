@@ -76,6 +76,7 @@ class BaseFusion(BaseEstimator, ABC):
 
     _is_classification: bool
     net_: Any
+    modality_names_: tuple[str, ...]
 
     _parameter_constraints: dict[str, list[Any]] = {
         "modalities": [ModalityTransformer, list, tuple, None],
@@ -436,7 +437,7 @@ class BaseFusion(BaseEstimator, ABC):
             return np.concatenate([_numpy(getattr(p, name)) for p in parts])
 
         # A row without evidence keeps the class shares as they are.
-        known = batch.present.any(axis=1)[:, None, None]
+        known = np.any(batch.present, axis=1).reshape(-1, 1, 1)
         logits = joined("logits") / np.where(known, self.temperature_, 1.0)
         return Outputs(
             logits,
@@ -605,8 +606,9 @@ def _own_order(batch: ModalityBatch, target: Tensor) -> NDArray[np.intp]:
 
 def check_no_missing(y: Any) -> None:
     """Refuse a target with missing values, naming the first row that lacks one."""
-    missing = np.asarray(pd.isna(np.asarray(y, dtype=object)))
-    rows = np.flatnonzero(missing.any(axis=tuple(range(1, missing.ndim))))
+    cells = np.asarray(y, dtype=object)
+    missing = np.asarray(pd.isna(cells)).reshape(len(cells), -1)
+    rows = np.flatnonzero(missing.any(axis=1))
     if len(rows):
         raise ValueError(
             f"Input y contains NaN: the target is missing in row {rows[0]} "

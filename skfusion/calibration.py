@@ -47,7 +47,7 @@ def calibrate(
     z, u, present, y, weight = _collect(network, dataset, corruption)
     loss = FusionLoss([], is_classification=is_classification)
     alone = _alone_temperatures(loss, u, present, y, weight)
-    fusion = copy.deepcopy(network.fusion).double()
+    fusion: Any = copy.deepcopy(network.fusion).double()
     some = present.any(dim=1)
     z, u, present, y, weight = (t[some] for t in (z, u, present, y, weight))
     if len(y) == 0:

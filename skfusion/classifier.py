@@ -131,6 +131,7 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
     """
 
     _is_classification = True
+    classes_: NDArray[Any]
     _parameter_constraints = {
         **BaseFusion._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],

@@ -207,6 +207,7 @@ class FusionNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.n_members, self.d_model = n_members, d_model
+        self.passes = [encoder.passes for encoder in encoders]
         self.encoders = nn.ModuleList(encoders)
         self.poolings = nn.ModuleList(
             AttentionPooling(d_model, n_heads=n_heads, n_members=n_members)

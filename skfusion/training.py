@@ -357,10 +357,11 @@ def train(
     interrupt (Ctrl-C) always does the same. It draws on torch's global random state.
     """
     steps = math.ceil(len(dataset) / recipe.batch_size)  # of one epoch
+    least = math.ceil(MIN_STEPS / steps)
     short = {
-        m: min(recipe.max_epochs, max(encoder.passes, math.ceil(MIN_STEPS / steps)))
-        for m, encoder in enumerate(network.encoders)
-        if encoder.passes is not None
+        m: min(recipe.max_epochs, max(passes, least))
+        for m, passes in enumerate(network.passes)
+        if passes is not None
     }
     groups = {f"{part}.{m}.*": e for m, e in short.items() for part in BRANCH}
     callbacks: list[Any] = [

@@ -93,9 +93,10 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
             `(top, left, bottom, right)` in pixels, an interval `(start, end)` in
             seconds, a column); they sum to 1. Empty where the modality is absent.
         """
-        names = self._element_names()
+        names = pd.Index(self._element_names(), tupleize_cols=False)
+        weights = np.asarray(weights, dtype=np.float64)
         return [
-            pd.Series(w[: len(names)], index=names, dtype=float)
+            pd.Series(w[: len(names)], index=names)
             if here
             else pd.Series([], dtype=float)
             for w, here in zip(weights, block.present, strict=True)
@@ -168,6 +169,7 @@ class CellModality(Modality):
         if not failures:
             return
         label, column, cause = failures[0]
+        label = label.item() if isinstance(label, np.generic) else label
         where = f"row {label!r} of column {column!r}"
         if self.on_error == "raise":
             more = f" ({len(failures)} cells in all)" if len(failures) > 1 else ""

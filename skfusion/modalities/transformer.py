@@ -120,7 +120,7 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
         if "modalities" in params:
             self.modalities = params.pop("modalities")
         nested = {key.split("__")[0] for key in params if "__" in key}
-        if nested and _are_triples(self.modalities):
+        if nested and self.modalities and _are_triples(self.modalities):
             # A short name has no parameters of its own: let the modality stand for it.
             self.modalities = [
                 (
