@@ -39,6 +39,7 @@ from skfusion.network import FusionNetwork, NetworkOutput
 from skfusion.training import (
     BatchDataset,
     Recipe,
+    automatic_epochs,
     block_tensors,
     history_frame,
     resolve_device,
@@ -246,11 +247,11 @@ class BaseFusion(BaseEstimator, ABC):
         weight = None if weight is None else weight[order]
         rows, held_out = self._split(target, seed)
         row_weight = self._row_weights(target.numpy(), weight)
-        recipe = self._recipe(len(rows), device)
         if again:
             network = self.net_.module_
         else:
             network = self._build(batch, prior, len(rows))
+        recipe = self._recipe(network, len(rows), device)
         dataset = _dataset(batch, target, row_weight, rows)
         valid = (
             None if held_out is None else _dataset(batch, target, row_weight, held_out)
@@ -344,12 +345,12 @@ class BaseFusion(BaseEstimator, ABC):
             return None
         return torch.from_numpy((weight / weight.mean()).astype(np.float32))
 
-    def _recipe(self, n: int, device: str) -> Recipe:
+    def _recipe(self, network: FusionNetwork, n: int, device: str) -> Recipe:
         """Resolve what is "auto", by the number of training rows."""
         batch_size = 128 if n < 10_000 else 256
-        max_epochs = int(np.clip(80_000 / n, 8, 100))
         if not isinstance(self.batch_size, str):
             batch_size = self.batch_size
+        max_epochs = automatic_epochs(network, n, batch_size)
         if not isinstance(self.max_epochs, str):
             max_epochs = self.max_epochs
         corruption = None

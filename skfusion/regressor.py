@@ -45,7 +45,10 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         Dropout probability in the encoders and above them.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows; the learning rate falls to 0 over them. "auto"
-        is 80,000 / n_samples, between 8 and 100.
+        is 150,000 / n_samples, between 8 and 100, or fewer where every modality's
+        encoder asks for fewer. Text, pictures and tables of rare categories stop
+        learning after fewer passes than the others, which keeps them from learning
+        rows by heart.
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is 128 below 10,000 rows and 256 above.
     lr : float, default=0.002
@@ -55,8 +58,8 @@ class FusionRegressor(RegressorMixin, BaseFusion):
     early_stopping : bool or "auto", default="auto"
         True holds out validation rows, stops when their loss no longer improves, and
         keeps the best epoch. "auto" holds them out, from 100 rows, only to fit the
-        temperature, and runs every epoch, which measured better. False learns from
-        every row and fits no temperature.
+        temperature and the trust in each modality, and runs every epoch, which
+        measured better. False learns from every row and fits neither.
     validation_fraction : float, default=0.1
         Share of the training rows to hold out.
     n_iter_no_change : int, default=16

@@ -33,6 +33,7 @@ __all__ = [
     "BestEpoch",
     "FusionLoss",
     "Recipe",
+    "automatic_epochs",
     "block_tensors",
     "history_frame",
     "resolve_device",
@@ -300,6 +301,18 @@ class Progress(Callback):
 BRANCH = ("encoders", "poolings", "trunks", "heads")
 #: Steps that a branch of few passes is given at least: small tables have few a pass.
 MIN_STEPS = 70
+#: Rows that training shows in all, whatever their number, within 8 and 100 epochs.
+ROW_PASSES = 150_000
+
+
+def automatic_epochs(network: FusionNetwork, n: int, batch_size: int) -> int:
+    """Epochs for n rows: as many as the branch that learns longest needs.
+
+    Going on after every branch has ended would only teach the joint part rows by heart.
+    """
+    longest = round(min(100, max(8, ROW_PASSES / n)))
+    least = math.ceil(MIN_STEPS * batch_size / n)
+    return min(longest, max(max(p or longest, least) for p in network.passes))
 
 
 class StopBranches(Callback):
@@ -357,9 +370,8 @@ def train(
     interrupt (Ctrl-C) always does the same. It draws on torch's global random state.
     """
     steps = math.ceil(len(dataset) / recipe.batch_size)  # of one epoch
-    least = math.ceil(MIN_STEPS / steps)
     short = {
-        m: min(recipe.max_epochs, max(passes, least))
+        m: min(recipe.max_epochs, max(passes, math.ceil(MIN_STEPS / steps)))
         for m, passes in enumerate(network.passes)
         if passes is not None
     }

@@ -51,6 +51,9 @@ class ImageEncoder(Encoder):
         Whether that includes left-right flips.
     """
 
+    # Pictures cost most of a fit; digits gained nothing from more passes.
+    passes = 25
+
     def __init__(
         self,
         *,

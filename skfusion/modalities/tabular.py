@@ -210,7 +210,7 @@ class TabularModality(Modality):
         encoder = _TabularEncoder(numbers, categories)
         # Many categories of few rows each are learned by heart: measured on drug names.
         n_rows = max((int(c.sum()) for c in self._counts), default=0)
-        if sum(len(c) for c in self._counts) > 0.2 * n_rows > 0:
+        if sum(len(c) for c in self._counts) > 0.1 * n_rows > 0:
             encoder.passes = 5
         return encoder
 
