@@ -19,6 +19,7 @@ import soxr
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
@@ -204,6 +205,7 @@ class AudioModality(CellModality):
             ``length`` (n_samples, n_columns) int32, frames that are there; ``start``
             (n_samples, n_columns) int32, frames that were cut off in front.
         """
+        check_is_fitted(self)
         return self._block(*self._columns(X, reset=False))
 
     def _block(

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, fit_context
@@ -177,6 +178,7 @@ class SeriesModality(CellModality):
             ``n_raw`` (n_samples,) int32, steps of the series as it was given;
             ``statistics`` (n_samples, n_statistics) float32, standardised.
         """
+        check_is_fitted(self)
         rows = self._rows(*self._columns(X, reset=False), reset=False)
         return self._block(*self._clean(rows))
 

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from skfusion.modalities import AudioModality
 from skfusion.modalities.audio import mel_filters
@@ -396,3 +397,8 @@ def test_every_mel_filter_catches_something(rate, n_mels):
     filters = mel_filters(rate, n_mels)
     assert (filters.sum(axis=0) > 0).all()
     assert filters.sum(axis=1).max() <= 1.0001 or n_mels == 256 or rate == 1000
+
+
+def test_transform_before_fit_is_refused():
+    with pytest.raises(NotFittedError, match="AudioModality"):
+        AudioModality().transform([(sound(), RATE)])

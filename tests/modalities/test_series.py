@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from skfusion.modalities import SeriesModality
 
@@ -347,3 +348,8 @@ def test_pickle_and_clone(fitted, cells):
 def test_wrong_parameters_are_named_in_fit(parameters):
     with pytest.raises(ValueError, match=next(iter(parameters))):
         SeriesModality(**parameters).fit([[1.0, 2.0]])
+
+
+def test_transform_before_fit_is_refused():
+    with pytest.raises(NotFittedError, match="SeriesModality"):
+        SeriesModality().transform([[1.0, 2.0]])
