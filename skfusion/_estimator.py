@@ -19,7 +19,6 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch.utils import to_tensor
 from torch import Tensor
 
 from skfusion import fusion as fusion_rules
@@ -43,6 +42,7 @@ from skfusion.training import (
     block_tensors,
     history_frame,
     resolve_device,
+    to_device,
     train,
 )
 
@@ -469,7 +469,7 @@ class BaseFusion(BaseEstimator, ABC):
                     for i in inputs
                 ]
             present = torch.from_numpy(batch.present[rows])
-            inputs, present = to_tensor(inputs, device), to_tensor(present, device)
+            inputs, present = to_device((inputs, present), device)
             output = network(inputs, present)
             yield output._replace(attention=tuple(_numpy(a) for a in output.attention))
 

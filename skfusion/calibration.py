@@ -13,14 +13,13 @@ import math
 from typing import Any
 
 import numpy as np
-import skorch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skfusion.corruption import Corruption
 from skfusion.network import FusionNetwork
-from skfusion.training import BatchDataset, BatchIterator, FusionLoss
+from skfusion.training import BatchDataset, BatchIterator, FusionLoss, to_device
 
 __all__ = ["calibrate"]
 
@@ -85,8 +84,7 @@ def _collect(
     parts: list[tuple[Tensor, ...]] = []
     for how in [None] if corruption is None else [None, corruption]:
         for x, target in BatchIterator(dataset, 256, corruption=how):
-            moved: Any = skorch.utils.to_tensor(x, device)
-            z, u, _ = network.encode(**moved)
+            z, u, _ = network.encode(**to_device(x, device))
             parts.append(
                 (
                     z.double().cpu(),

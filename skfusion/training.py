@@ -37,6 +37,7 @@ __all__ = [
     "block_tensors",
     "history_frame",
     "resolve_device",
+    "to_device",
     "train",
 ]
 
@@ -324,11 +325,15 @@ class StopBranches(Callback):
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         done = sum("train_loss_fused" in row for row in net.history)
         for m, epochs in self.epochs.items():
-            for part in BRANCH:
-                getattr(net.module_, part)[m].requires_grad_(done < epochs)
+            self._let_learn(net.module_, m, done < epochs)
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        net.module_.requires_grad_(True)
+        for m in self.epochs:
+            self._let_learn(net.module_, m, True)
+
+    def _let_learn(self, network: FusionNetwork, m: int, yes: bool) -> None:
+        for part in BRANCH:
+            getattr(network, part)[m].requires_grad_(yes)
 
 
 class CosineWithWarmup:
@@ -345,6 +350,11 @@ class CosineWithWarmup:
 
 
 # ---------------------------------------------------------------- training
+
+
+def to_device(inputs: Any, device: torch.device) -> Any:
+    """Move tensors, and the dicts and lists that hold them, to a device."""
+    return skorch.utils.to_tensor(inputs, device)
 
 
 def resolve_device(device: str) -> str:
@@ -376,6 +386,10 @@ def train(
         if passes is not None
     }
     groups = {f"{part}.{m}.*": e for m, e in short.items() for part in BRANCH}
+    branches = tuple(pattern.removesuffix("*") for pattern in groups)
+    lasting = any(not n.startswith(branches) for n, _ in network.named_parameters())
+    # Where every parameter belongs to a branch that ends, training ends with them.
+    max_epochs = recipe.max_epochs if lasting else max(short.values())
     callbacks: list[Any] = [
         ("epoch_log", EpochLog()),
         ("clip", GradientNormClipping(1.0)),
@@ -385,7 +399,7 @@ def train(
                 torch.optim.lr_scheduler.LambdaLR,
                 lr_lambda=[
                     CosineWithWarmup(epochs * steps)
-                    for epochs in [*groups.values(), recipe.max_epochs]
+                    for epochs in [*groups.values(), *[max_epochs] * lasting]
                 ],
                 step_every="batch",
             ),
@@ -405,7 +419,7 @@ def train(
         optimizer__fused=True,
         optimizer__param_groups=[(pattern, {}) for pattern in groups],
         lr=recipe.lr,
-        max_epochs=recipe.max_epochs,
+        max_epochs=max_epochs,
         batch_size=recipe.batch_size,
         iterator_train=BatchIterator,
         iterator_train__shuffle=True,

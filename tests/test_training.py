@@ -1,3 +1,4 @@
+import itertools
 import pickle
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import nn
 
 from skfusion.batch import Block, ModalityBatch
 from skfusion.corruption import Corruption, CorruptionPlan
-from skfusion.fusion import AdaptiveFusion
+from skfusion.fusion import AdaptiveFusion, MeanFusion
 from skfusion.fusion.base import FusionShape
 from skfusion.network import Encoder, FusionNetwork, NetworkOutput
 from skfusion.training import (
@@ -18,7 +19,6 @@ from skfusion.training import (
     FusionLoss,
     Recipe,
     block_tensors,
-    fit_temperature,
     history_frame,
     resolve_device,
     train,
@@ -53,12 +53,12 @@ def make_dataset(n=N, seed=0, flip=0.0):
     return BatchDataset(batch, torch.from_numpy(y.astype(np.int64)))
 
 
-def make_network(seed=0, n_members=2, n=N):
+def make_network(seed=0, n_members=2, n=N, fusion=None):
     torch.manual_seed(seed)
     shape = FusionShape(2, D, 2, n_members, n, True, 0.0)
     return FusionNetwork(
         [LinearEncoder(1), LinearEncoder(1)],
-        AdaptiveFusion(n_heads=2).build(shape),
+        (fusion or AdaptiveFusion(n_heads=2)).build(shape),
         d_model=D,
         prior=torch.zeros(2),
         n_members=n_members,
@@ -425,6 +425,65 @@ def test_gradients_are_clipped():
     assert max(norms) <= 1 + 1e-4
 
 
+class BranchWeights(Callback):
+    """Notes the weights of each encoder at the end of every epoch."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def on_epoch_end(self, net, **kwargs):
+        self.seen.append([e.linear.weight.clone() for e in net.module_.encoders])
+
+
+def short_lived(which, fusion=None):
+    """A network in which some branches ask for two passes over the rows."""
+    network = make_network(fusion=fusion)
+    for m in which:
+        network.passes[m] = 2
+    return network
+
+
+def moved(seen, m):
+    return [not torch.equal(a[m], b[m]) for a, b in itertools.pairwise(seen)]
+
+
+def test_branch_of_few_passes_stops_while_the_others_learn_on():
+    seen = []
+    network = short_lived([0])
+    run(
+        network=network,
+        max_epochs=5,
+        batch_size=1,
+        callbacks=[BranchWeights(seen)],
+        corruption=None,
+    )
+    assert moved(seen, 0) == [True, False, False, False]
+    assert moved(seen, 1) == [True, True, True, True]
+
+
+@pytest.mark.parametrize("rule", [AdaptiveFusion(n_heads=2), MeanFusion(n_heads=2)])
+def test_every_branch_may_stop(rule):
+    seen = []
+    network = short_lived([0, 1], fusion=rule)
+    run(
+        network=network,
+        max_epochs=4,
+        batch_size=1,
+        callbacks=[BranchWeights(seen)],
+        corruption=None,
+    )
+    # Where nothing else learns, training ends with the branches.
+    expected = [True] if isinstance(rule, MeanFusion) else [True, False, False]
+    assert moved(seen, 0) == moved(seen, 1) == expected
+
+
+def test_training_leaves_what_may_learn_as_it_was():
+    network = short_lived([0])
+    before = {name: p.requires_grad for name, p in network.named_parameters()}
+    run(network=network, max_epochs=4, batch_size=1)
+    assert {n: p.requires_grad for n, p in network.named_parameters()} == before
+
+
 def test_training_is_reproducible_to_the_bit():
     one, two = run(), run()
     for a, b in zip(one.module_.parameters(), two.module_.parameters(), strict=True):
@@ -454,20 +513,6 @@ def test_silent_unless_asked(capsys):
 
 
 # ---------------------------------------------------------------- the rest
-
-
-def test_temperature_undoes_overconfidence():
-    dataset = make_dataset(400, flip=0.2)
-    network = run(max_epochs=10).module_
-    plain = fit_temperature(network, dataset, None)
-    with torch.no_grad():
-        network.fusion.beta.fill_(-50.0)  # n^beta no longer stands in the way
-        base = fit_temperature(network, dataset, None)
-        for head in (*network.heads, network.fusion.joint_head):
-            head.weight.mul_(2)
-            head.bias.mul_(2)
-    assert 0 < plain < 10
-    assert fit_temperature(network, dataset, None) > 1.3 * base
 
 
 def test_device_auto_is_the_cpu_unless_there_is_a_gpu(monkeypatch):

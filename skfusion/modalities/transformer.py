@@ -306,7 +306,7 @@ def _resolve(name: str, columns: Any, X: Any) -> _Columns:
     every = list(X.columns) if hasattr(X, "columns") else list(range(X.shape[1]))
     one = isinstance(columns, str | int | np.integer) and not isinstance(columns, bool)
     if isinstance(columns, slice):
-        chosen = _resolve_slice(columns, every)
+        chosen = _resolve_slice(name, columns, every)
     else:
         wanted = [columns] if one else list(columns)
         if wanted and all(isinstance(c, bool | np.bool_) for c in wanted):
@@ -342,13 +342,13 @@ def _resolve_one(name: str, column: Any, every: list[Any]) -> Any:
     )
 
 
-def _resolve_slice(columns: slice, every: list[Any]) -> list[Any]:
+def _resolve_slice(name: str, columns: slice, every: list[Any]) -> list[Any]:
     """A slice of positions, or of labels with both ends included, as in pandas."""
     start, stop = columns.start, columns.stop
     if isinstance(start, str):
-        start = every.index(start)
+        start = every.index(_resolve_one(name, start, every))
     if isinstance(stop, str):
-        stop = every.index(stop) + 1
+        stop = every.index(_resolve_one(name, stop, every)) + 1
     return every[slice(start, stop, columns.step)]
 
 

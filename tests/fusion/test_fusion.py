@@ -110,7 +110,7 @@ def test_rows_do_not_depend_on_one_another(rule):
                 torch.testing.assert_close(x[0], y[i], atol=1e-12, rtol=0)
 
 
-def test_every_parameter_can_learn(rule):
+def test_every_parameter_learns_in_training_or_in_calibration(rule):
     module = build(rule())
     z, u, present = draw()
     result = module(z.requires_grad_(), u.requires_grad_(), present)
@@ -118,8 +118,21 @@ def test_every_parameter_can_learn(rule):
     if result.confidence is not None:
         loss = loss + result.confidence.square().sum()
     loss.backward()
-    assert all(p.grad is not None for p in module.parameters())
+    later = {id(p) for p in module.calibration_parameters()}
+    assert all(p.grad is not None or id(p) in later for p in module.parameters())
     assert any(x.grad is not None and x.grad.any() for x in (z, u))
+
+
+def test_calibration_parameters_reach_the_output(rule):
+    module = build(rule()).eval()
+    inputs = draw()
+    parameters = module.calibration_parameters()
+    if not parameters:
+        return
+    module(*inputs).logits.square().sum().backward()
+    for p in parameters:
+        assert p.requires_grad
+        assert p.grad.any()
 
 
 def test_same_seed_builds_the_same_module(rule):
