@@ -124,7 +124,9 @@ class FusionRegressor(RegressorMixin, BaseFusion):
 
     def _check_y(self, y: Any) -> NDArray[np.float64]:
         check_no_missing(y)
-        return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        return check_array(
+            y, ensure_2d=False, dtype=np.float64, order="C", input_name="y"
+        )
 
     def _encode_target(self, y: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
         self._flat = y.ndim == 1

@@ -338,7 +338,10 @@ class _ExpertEncoder(Encoder):
     def add_noise(self, inputs: dict[str, Tensor], sd: Tensor) -> dict[str, Tensor]:
         """Gaussian noise; that of a classifier leaves probabilities that sum to 1."""
         noisy = super().add_noise(inputs, sd)["logits"]
-        return {"logits": noisy.log_softmax(dim=1) if self.is_classifier else noisy}
+        if self.is_classifier:
+            hit = (sd > 0).unsqueeze(1)  # the others stay as they are, to the bit
+            noisy = torch.where(hit, noisy.log_softmax(dim=1), inputs["logits"])
+        return {"logits": noisy}
 
     def expert_logits(self, inputs: dict[str, Tensor]) -> Tensor:
         return inputs["logits"]
