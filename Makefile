@@ -60,7 +60,8 @@ docs: $(DOCS_STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 bench: $(SETUP_STAMP)
-	$(BIN)/python benchmarks/run.py $(BENCH)
+	$(BIN)/python benchmarks/headline.py $(if $(filter quick,$(BENCH)),--seeds 1 \
+		--only clothing clothing-linear handwritten xor)
 
 clean:
 	rm -rf build dist docs/_build docs/auto_examples .mypy_cache .pytest_cache .ruff_cache
