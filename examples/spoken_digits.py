@@ -47,7 +47,7 @@ X_test.dtypes  # noqa: B018
 
 clf = FusionClassifier(
     [("image", ImageModality(), "image"), ("sound", AudioModality(), "sound")],
-    max_epochs=3 if SHORT else 30,
+    max_epochs=3 if SHORT else 12,
     random_state=0,
     verbose=1,
 )
