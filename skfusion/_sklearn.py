@@ -7,21 +7,18 @@ scikit-learn moves one of them, this is the only file to change.
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import assert_all_finite
-from sklearn.utils._param_validation import Hidden, Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
-from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
     "BaseComposition",
-    "Hidden",
     "Interval",
     "Options",
     "StrOptions",
     "VisualBlock",
     "assert_all_finite",
-    "check_feature_names_in",
     "check_sample_weight",
     "fit_context",
 ]

@@ -107,16 +107,6 @@ def test_hiding_an_informative_modality_costs_less_than_shuffling_it(models):
 # ---------------------------------------------------------------- trust
 
 
-def clusters(n, seed, width=64, n_classes=10):
-    """Two views in which each class is a cluster."""
-    centres = np.random.default_rng(7).normal(0, 0.35, (2, n_classes, width))
-    rng = np.random.default_rng(seed)
-    y = rng.integers(n_classes, size=n)
-    views = [centres[m][y] + rng.normal(size=(n, width)) for m in range(2)]
-    names = [f"{view}{i}" for view in "ab" for i in range(width)]
-    return pd.DataFrame(np.concatenate(views, axis=1), columns=names), y
-
-
 def test_noise_lowers_the_weight_of_the_modality_it_falls_on():
     made = load_handwritten_views()
     views = {name: made.views[name] for name in ("fou", "zer", "kar")}
