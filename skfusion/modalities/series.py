@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -11,25 +10,27 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
+from skfusion.modalities._series_encoder import SeriesEncoder, n_stages
+from skfusion.modalities._series_reading import (
+    READ_ERRORS,
+    describe,
+    fill_gaps,
+    location_and_spread,
+    pool,
+    read,
+    wrong_channels,
+)
 from skfusion.modalities.base import CellModality, is_absent
 from skfusion.network import Encoder
 
 __all__ = ["SeriesModality"]
 
 CLIP = 10.0  # standard deviations beyond which values are compressed
-N_BANDS = 10  # bands of frequency in the statistics
-MAX_PAIRS = 32  # correlations between channels in the statistics
-WIDTH = 64  # channels inside the encoder
-N_TOKENS = 16  # intervals of the longest training series, at most
-READ_ERRORS = (ValueError, TypeError)
 
 
 class SeriesModality(CellModality):
@@ -144,7 +145,7 @@ class SeriesModality(CellModality):
         usual = float(np.quantile(lengths, 0.95))
         self.pooling_ = max(1, math.ceil(usual / self.max_length))
         pooled = [
-            _pool(row, int(self._step(row.shape[1]))) for row in rows if row is not None
+            pool(row, int(self._step(row.shape[1]))) for row in rows if row is not None
         ]
         self.n_steps_ = max((row.shape[1] for row in pooled), default=1)
         n_channels = sum(self.n_channels_)
@@ -154,7 +155,7 @@ class SeriesModality(CellModality):
             values = values[~np.isnan(values)]
             if len(values):
                 some = values[:: 1 + len(values) // 1_000_000]
-                self.center_[c], self.scale_[c] = _location_and_spread(some)
+                self.center_[c], self.scale_[c] = location_and_spread(some)
         arrays, present, raw = self._clean(rows)
         seen = raw[present] if present.any() else raw
         spread = seen.std(axis=0)
@@ -197,7 +198,7 @@ class SeriesModality(CellModality):
             parsed.append([])
             for label, cell in zip(labels, column, strict=True):
                 try:
-                    parsed[-1].append(None if is_absent(cell) else _read(cell))
+                    parsed[-1].append(None if is_absent(cell) else read(cell))
                 except READ_ERRORS as error:
                     parsed[-1].append(None)
                     failures.append((label, name, error))
@@ -213,9 +214,7 @@ class SeriesModality(CellModality):
         ):
             for i, cell in enumerate(cells):
                 if cell is not None and len(cell) != n_channels:
-                    failures.append(
-                        (labels[i], name, _wrong_channels(cell, n_channels))
-                    )
+                    failures.append((labels[i], name, wrong_channels(cell, n_channels)))
                     cells[i] = None
         self._unreadable(failures)
         return [self._join(row) for row in zip(*parsed, strict=True)]
@@ -249,13 +248,13 @@ class SeriesModality(CellModality):
         for i, row in enumerate(rows):
             if row is None:
                 continue
-            x = _pool(row, int(self._step(n_raw[i])))
+            x = pool(row, int(self._step(n_raw[i])))
             observed[i] = 1 - np.isnan(x).mean(axis=1)
-            z = (_fill_gaps(x) - self.center_[:, None]) / self.scale_[:, None]
+            z = (fill_gaps(x) - self.center_[:, None]) / self.scale_[:, None]
             z = z / np.hypot(1, z / CLIP)
             # A channel without any number says nothing: the median stands for it.
             values[i, :, : length[i]] = np.nan_to_num(z)
-        raw = _statistics(values, length, observed, self.n_steps_)
+        raw = describe(values, length, observed, self.n_steps_)
         return {"values": values, "length": length, "n_raw": n_raw}, present, raw
 
     def _block(
@@ -302,7 +301,7 @@ class SeriesModality(CellModality):
             Weights indexed by "statistics" and by ``(start, end)`` in steps of the
             series as it was given; `end` is excluded.
         """
-        stride = 2 ** _n_stages(self.n_steps_)
+        stride = 2 ** n_stages(self.n_steps_)
         elements = []
         for i, here in enumerate(block.present):
             n_raw, length = (int(block.arrays[k][i]) for k in ("n_raw", "length"))
@@ -315,265 +314,3 @@ class SeriesModality(CellModality):
                 pd.Series(weights[i, : len(names)], index=index, dtype=float)
             )
         return elements
-
-
-class SeriesEncoder(Encoder):
-    """Convolutions of several widths over time; the statistics are the first token.
-
-    Padding is set to zero before every convolution and each step is normalised by
-    itself, so a row's tokens depend neither on its padding nor on other rows.
-
-    **Shape**: ``values`` (B, channels, steps), ``length`` (B,) and ``statistics``
-    (B, n_statistics) to tokens (B, T, D), T = 1 + ceil(steps / stride), and their mask.
-    """
-
-    def __init__(
-        self,
-        *,
-        n_channels: int,
-        n_steps: int,
-        n_statistics: int,
-        d_model: int,
-        dropout: float,
-        augment: bool,
-    ) -> None:
-        super().__init__()
-        self.augment = augment
-        n_stages = _n_stages(n_steps)
-        self.stem_stride = 2 ** max(0, n_stages - 2)
-        # Odd widths, and wide enough to see every step whatever the stride.
-        widths = [k * self.stem_stride // 2 * 2 + 1 for k in (3, 9)]
-        self.stem = nn.ModuleList(
-            [
-                nn.Conv1d(2 * n_channels, WIDTH // 2, k, self.stem_stride, k // 2)
-                for k in widths
-            ]
-        )
-        self.strides = [2 if i < n_stages else 1 for i in range(2)]
-        self.stem_norm = nn.LayerNorm(WIDTH)
-        self.lines = nn.ModuleList([nn.Linear(3 * WIDTH, WIDTH) for _ in self.strides])
-        self.line_norms = nn.ModuleList([nn.LayerNorm(WIDTH) for _ in self.strides])
-        self.out = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(WIDTH, d_model),
-            nn.LayerNorm(d_model),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-        )
-        self.describe = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(n_statistics, d_model),
-            nn.LayerNorm(d_model),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-        )
-
-    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        dtype = self.stem_norm.weight.dtype
-        length = inputs["length"].long().clamp_min(1)
-        x = inputs["values"].to(dtype)[..., : int(length.max())]  # (B, C, T)
-        if self.training and self.augment:
-            x, length = _augment(x, length)
-        x = _with_own_scale(x * _mask(length, x.shape[2])[:, None], length)
-        x = torch.cat([conv(x) for conv in self.stem], dim=1).transpose(1, 2)
-        length = -(-length // self.stem_stride)
-        x = self.stem_norm(x).relu() * _mask(length, x.shape[1])[..., None]
-        for stride, linear, norm in zip(
-            self.strides, self.lines, self.line_norms, strict=True
-        ):
-            windows = F.pad(x, (0, 0, 1, 1)).unfold(1, 3, stride).flatten(2)
-            length = -(-length // stride)
-            h = norm(linear(windows)).relu()
-            x = h * _mask(length, h.shape[1])[..., None]
-        statistics = self.describe(inputs["statistics"].to(dtype))[:, None]
-        tokens = torch.cat([statistics, self.out(x)], dim=1)
-        mask = _mask(length + 1, tokens.shape[1])
-        if self.training and self.augment:
-            mask = _hide_intervals(mask)
-        return tokens, mask
-
-
-def _mask(length: Tensor, n_steps: int) -> Tensor:
-    """(B, n_steps), True in the first `length` (B,) steps."""
-    return torch.arange(n_steps, device=length.device) < length[:, None]
-
-
-def _hide_intervals(mask: Tensor) -> Tensor:
-    """Hide 30 % of the intervals, and in half of the rows all but the statistics.
-
-    Otherwise a few intervals learnt by heart keep the statistics from being learnt.
-    """
-    B, T = mask.shape
-    shown = torch.rand(B, T, device=mask.device) > 0.3
-    shown &= torch.rand(B, 1, device=mask.device) > 0.5
-    shown[:, 0] = True
-    return mask & shown
-
-
-def _with_own_scale(x: Tensor, length: Tensor) -> Tensor:
-    """Append to (B, C, T), zero where padded, the channels scaled by their own spread.
-
-    The first half says where a curve lies, the second which form it has.
-    """
-    n, mask = length.to(x.dtype)[:, None, None], _mask(length, x.shape[2])[:, None]
-    own = (x - x.sum(dim=2, keepdim=True) / n) * mask
-    spread = (own.square().sum(dim=2, keepdim=True) / n + 0.01).sqrt()
-    return torch.cat([x, own / spread], dim=1)
-
-
-def _augment(x: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Stretch, shift and scale curves (B, C, T), and add noise."""
-    B, C, T = x.shape
-    rate = torch.exp((2 * torch.rand(B, 1, device=x.device) - 1) * 0.1)
-    first = torch.rand(B, 1, device=x.device) * 0.05 * length[:, None]
-    steps = torch.arange(math.ceil(T * math.exp(0.1)), device=x.device)
-    place = (steps * rate + first).to(x.dtype)
-    last = length[:, None] - 1
-    before = torch.minimum(place.long(), last)
-    after = torch.minimum(before + 1, last)
-    share = (place - before).clamp(0, 1)[:, None]
-    left = x.gather(2, before[:, None].expand(-1, C, -1))
-    right = x.gather(2, after[:, None].expand(-1, C, -1))
-    length = ((length - first[:, 0]) / rate[:, 0]).long().clamp(1, len(steps))
-    x = (left * (1 - share) + right * share)[..., : int(length.max())]
-    scale = torch.exp(0.1 * torch.randn(B, C, 1, device=x.device, dtype=x.dtype))
-    return x * scale + 0.05 * torch.randn_like(x), length
-
-
-def _n_stages(n_steps: int) -> int:
-    """Halvings of the time axis that leave at most `N_TOKENS` steps."""
-    return max(0, math.ceil(math.log2(n_steps / N_TOKENS)))
-
-
-def _read(cell: Any) -> NDArray[np.float64] | None:
-    """Read a cell to (channels, T) with NaN as gaps; None if it holds no number."""
-    if isinstance(cell, str | bytes) or np.ndim(cell) == 0:
-        raise TypeError(
-            f"a single value of type {type(cell).__name__} ({str(cell)[:40]!r}) is no "
-            "series. Where each column is one step, pass the frame's values as array."
-        )
-    if hasattr(cell, "to_numpy"):
-        cell = cell.to_numpy()
-    array = cell if isinstance(cell, np.ma.MaskedArray) else np.asarray(cell)
-    if array.dtype.kind not in "fiubO":
-        raise TypeError(f"an array of dtype {array.dtype} holds no real numbers.")
-    array = np.ma.filled(np.ma.asarray(array, dtype=np.float64), np.nan)
-    if array.ndim > 2:
-        raise ValueError(f"an array of shape {array.shape} has too many axes.")
-    array = np.atleast_2d(array)
-    if np.isinf(array).any():
-        channel, step = np.argwhere(np.isinf(array))[0]
-        raise ValueError(f"step {step} of channel {channel} is infinite.")
-    numbers = np.flatnonzero(~np.isnan(array).all(axis=0))
-    return array[:, : numbers[-1] + 1] if len(numbers) else None
-
-
-def _wrong_channels(cell: NDArray[np.float64], n_channels: int) -> ValueError:
-    message = f"it has {len(cell)} channel(s), but the column has {n_channels}."
-    if cell.shape[1] == n_channels:
-        message += " It may need to be transposed to (channels, T)."
-    return ValueError(message)
-
-
-def _pool(row: NDArray[np.float64], step: int) -> NDArray[np.float64]:
-    """Average every `step` neighbours of (channels, T), gaps aside."""
-    if step == 1:
-        return row
-    x = np.pad(row, ((0, 0), (0, -row.shape[1] % step)), constant_values=np.nan)
-    x = x.reshape(len(row), -1, step)
-    known = ~np.isnan(x)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is a gap
-        return np.where(known, x, 0).sum(axis=2) / known.sum(axis=2)
-
-
-def _fill_gaps(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Straight lines across the gaps of each channel, its nearest value at the ends."""
-    gaps = np.isnan(x)
-    if not gaps.any():
-        return x
-    x, steps = x.copy(), np.arange(x.shape[1])
-    for channel, gap in zip(x, gaps, strict=True):
-        if gap.any() and not gap.all():
-            channel[gap] = np.interp(steps[gap], steps[~gap], channel[~gap])
-    return x
-
-
-def _location_and_spread(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Median, and interquartile range as a standard deviation.
-
-    The plain standard deviation keeps the spread from vanishing where more than half
-    of the values are equal.
-    """
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    largest = float(np.abs(values).max()) or 1.0  # the squares of 1e200 overflow
-    deviation = float((values / largest).std()) * largest
-    spread = max((high - low) / 1.349, deviation / 4)
-    return float(middle), float(spread) if spread > 0 else 1.0
-
-
-def _statistics(
-    values: NDArray[np.float32],
-    length: NDArray[np.int32],
-    observed: NDArray[np.float64],
-    n_steps: int,
-) -> NDArray[np.float64]:
-    """Describe the rows of `values`, those of equal length together."""
-    groups = {int(n): np.flatnonzero(length == n) for n in np.unique(length)}
-    parts: dict[int, NDArray[np.float64]] = {}
-    for n, rows in groups.items():
-        x = values[rows, :, :n].astype(np.float64)
-        each = np.concatenate(
-            [_shape_of(x), _spectrum_of(x, n_steps), observed[rows, :, None]], axis=2
-        )
-        parts[n] = np.concatenate(
-            [
-                each.reshape(len(rows), -1),
-                _correlations(x),
-                np.full((len(rows), 1), np.log(n)),
-            ],
-            axis=1,
-        )
-    out = np.empty((len(values), next(iter(parts.values())).shape[1]))
-    for n, rows in groups.items():
-        out[rows] = parts[n]
-    return out
-
-
-def _shape_of(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Level, spread, quantiles, trend and roughness of (n, channels, T)."""
-    n = x.shape[2]
-    mean, sd = x.mean(axis=2), x.std(axis=2)
-    time = np.linspace(-1, 1, n) if n > 1 else np.zeros(1)
-    slope = (x * time).sum(axis=2) / max(float((time**2).sum()), 1e-12)
-    steps = np.diff(x, axis=2, prepend=x[..., :1])
-    centred = x - mean[..., None]
-    crossings = (np.diff(centred > 0, axis=2, prepend=False) != 0).mean(axis=2)
-    edges = np.linspace(0, n, 5)
-    segments = [
-        x[..., int(a) : max(int(a) + 1, math.ceil(b))].mean(axis=2)
-        for a, b in itertools.pairwise(edges)
-    ]
-    quantiles = np.quantile(x, [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], axis=2)
-    rough = [np.abs(steps).mean(axis=2), steps.std(axis=2), crossings]
-    return np.stack([mean, sd, slope, *rough, *segments, *quantiles], axis=2)
-
-
-def _spectrum_of(x: NDArray[np.float64], n_steps: int) -> NDArray[np.float64]:
-    """Log power in bands of frequency, and the strongest frequency, of (n, C, T)."""
-    n_fft = 2 ** math.ceil(math.log2(4 * max(n_steps, x.shape[2], 16)))
-    centred = x - x.mean(axis=2, keepdims=True)
-    power = np.abs(np.fft.rfft(centred, n_fft, axis=2)) ** 2 / x.shape[2]
-    frequency = np.fft.rfftfreq(n_fft)  # cycles a step
-    edges = np.geomspace(1 / max(n_steps, 16), 0.5, N_BANDS)[:-1]
-    band = np.searchsorted(edges, frequency, side="right")
-    bands = [power[..., band == b].mean(axis=2) for b in range(N_BANDS)]
-    strongest = frequency[power.argmax(axis=2)]
-    return np.stack([*np.log(np.array(bands) + 1e-4), strongest], axis=2)
-
-
-def _correlations(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlations of the first pairs of channels (n, C, T)."""
-    first, second = np.triu_indices(x.shape[1], k=1)
-    z = x - x.mean(axis=2, keepdims=True)
-    z = z / np.maximum(np.sqrt((z**2).sum(axis=2, keepdims=True)), 1e-9)
-    return (z[:, first[:MAX_PAIRS]] * z[:, second[:MAX_PAIRS]]).sum(axis=2)

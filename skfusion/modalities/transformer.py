@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import difflib
-import io
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
-import numpy as np
-import pandas as pd
-from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfusion._sklearn import BaseComposition, VisualBlock
 from skfusion.batch import Block, ModalityBatch
+from skfusion.modalities._resolution import (
+    Columns,
+    as_table,
+    check_frame,
+    check_names,
+    resolve,
+)
+from skfusion.modalities._selection import (
+    is_audio,
+    is_image,
+    is_series,
+    is_text,
+    is_vector,
+)
 from skfusion.modalities.audio import AudioModality
-from skfusion.modalities.base import Modality, is_absent, split_columns
+from skfusion.modalities.base import Modality
 from skfusion.modalities.image import ImageModality
 from skfusion.modalities.series import SeriesModality
 from skfusion.modalities.tabular import TabularModality
@@ -180,8 +188,8 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
         batch : ModalityBatch of n_samples rows
         """
         check_is_fitted(self)
-        X = _as_table(X)
-        _check_names(X, getattr(self, "feature_names_in_", None), self._used_columns())
+        X = as_table(X)
+        check_names(X, getattr(self, "feature_names_in_", None), self._used_columns())
         if not hasattr(X, "columns"):
             validate_data(self, X, skip_check_array=True, reset=False)
         return self._batch(
@@ -193,7 +201,7 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
 
     def _start(self, X: Any) -> list[tuple[str, Modality, Any]]:
         """Validate `X` and the triples; set `modalities_` to unfitted clones."""
-        X = _as_table(X)
+        X = as_table(X)
         check_frame(X)
         validate_data(self, X, skip_check_array=True, reset=True)
         triples = self.modalities
@@ -201,7 +209,7 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
             triples = find_modalities(X)
         _check_triples(triples, reserved=self.get_params(deep=False))
         self.modalities_ = [
-            (name, _as_modality(name, transformer), _resolve(name, columns, X))
+            (name, _as_modality(name, transformer), resolve(name, columns, X))
             for name, transformer, columns in triples
             if not (isinstance(transformer, str) and transformer == "drop")
         ]
@@ -233,8 +241,8 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
         )
 
     @staticmethod
-    def _select(X: Any, columns: _Columns) -> Any:
-        X = _as_table(X)
+    def _select(X: Any, columns: Columns) -> Any:
+        X = as_table(X)
         if hasattr(X, "iloc"):
             return X[columns.names[0]] if columns.one else X[columns.names]
         if hasattr(X, "columns"):  # polars
@@ -267,125 +275,8 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
             [transformer for _, transformer, _ in triples],
             names=[name for name, _, _ in triples],
             name_details=[
-                c.names if isinstance(c, _Columns) else c for _, _, c in triples
+                c.names if isinstance(c, Columns) else c for _, _, c in triples
             ],
-        )
-
-
-# ---------------------------------------------------------------- columns
-
-
-class _Columns:
-    """Resolved columns of a modality: names (or positions), and whether just one."""
-
-    def __init__(self, names: list[Any], *, one: bool) -> None:
-        self.names, self.one = names, one
-
-    def __repr__(self) -> str:
-        return repr(self.names[0] if self.one else self.names)
-
-
-def _as_table(X: Any) -> Any:
-    """A frame as it is, anything else as an array of two dimensions."""
-    if hasattr(X, "columns") and hasattr(X, "shape"):
-        return X
-    X = X if isinstance(X, np.ndarray) else np.asarray(X)
-    if X.ndim != 2:
-        raise ValueError(
-            f"Expected 2D array, got {X.ndim}D array instead: ModalityTransformer "
-            "needs a DataFrame or an array of shape (n_samples, n_features). Reshape "
-            "your data with array.reshape(-1, 1) if it has a single feature."
-        )
-    return X
-
-
-def _resolve(name: str, columns: Any, X: Any) -> _Columns:
-    """Turn what the user wrote into the columns of `X`."""
-    if callable(columns):
-        columns = columns(X)
-    every = list(X.columns) if hasattr(X, "columns") else list(range(X.shape[1]))
-    one = isinstance(columns, str | int | np.integer) and not isinstance(columns, bool)
-    if isinstance(columns, slice):
-        chosen = _resolve_slice(name, columns, every)
-    else:
-        wanted = [columns] if one else list(columns)
-        if wanted and all(isinstance(c, bool | np.bool_) for c in wanted):
-            if len(wanted) != len(every):
-                raise ValueError(
-                    f"The mask of modality {name!r} has {len(wanted)} values, but X "
-                    f"has {len(every)} columns."
-                )
-            chosen = [c for c, use in zip(every, wanted, strict=True) if use]
-        else:
-            chosen = [_resolve_one(name, c, every) for c in wanted]
-    if not chosen:
-        raise ValueError(
-            f"Modality {name!r} has no columns; its selector found none among {every}."
-        )
-    twice = sorted({str(c) for c in chosen if chosen.count(c) > 1})
-    if twice:
-        raise ValueError(f"Modality {name!r} names the column(s) {twice} twice.")
-    return _Columns(chosen, one=one)
-
-
-def _resolve_one(name: str, column: Any, every: list[Any]) -> Any:
-    if column in every:
-        return column
-    is_position = isinstance(column, int | np.integer)
-    if is_position and -len(every) <= column < len(every):
-        return every[column]
-    near = difflib.get_close_matches(str(column), [str(c) for c in every], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(
-        f"Modality {name!r} asks for column {column!r}, which X does not have.{hint} "
-        f"X has {every}."
-    )
-
-
-def _resolve_slice(name: str, columns: slice, every: list[Any]) -> list[Any]:
-    """A slice of positions, or of labels with both ends included, as in pandas."""
-    start, stop = columns.start, columns.stop
-    if isinstance(start, str):
-        start = every.index(_resolve_one(name, start, every))
-    if isinstance(stop, str):
-        stop = every.index(_resolve_one(name, stop, every)) + 1
-    return every[slice(start, stop, columns.step)]
-
-
-def check_frame(X: Any) -> None:
-    """Refuse a table without rows or columns, and one whose column names repeat."""
-    if X.shape[0] == 0 or X.shape[1] == 0:
-        raise ValueError(
-            f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s) "
-            f"(shape={tuple(X.shape)}) while a minimum of 1 is required: give at least "
-            "one row and one column."
-        )
-    if hasattr(X, "columns"):
-        _check_unique(list(X.columns))
-
-
-def _check_unique(columns: list[Any]) -> None:
-    twice = sorted({str(c) for c in columns if columns.count(c) > 1})
-    if twice:
-        raise ValueError(
-            f"The column name(s) {twice} stand more than once in X, so it is not clear "
-            "which one is meant. Rename or drop the duplicates."
-        )
-
-
-def _check_names(X: Any, seen: Any, used: list[Any]) -> None:
-    """Refuse a frame that lacks a column which the fit used."""
-    if seen is None or not hasattr(X, "columns"):
-        return
-    here = list(X.columns)
-    _check_unique(here)
-    missing = [c for c in used if c not in here]
-    if missing:
-        extra = [c for c in here if c not in set(seen)]
-        raise ValueError(
-            f"X lacks the column(s) {missing} that were there in fit. Columns here "
-            f"that fit did not see: {extra or 'none'}. To predict without a modality, "
-            "keep its column and fill it with None."
         )
 
 
@@ -442,11 +333,14 @@ def _as_modality(name: str, transformer: Any) -> Modality:
 
 # ---------------------------------------------------------------- automatic choice
 
-_IMAGE_ENDINGS = frozenset(
-    e for e, kind in Image.registered_extensions().items() if kind in Image.OPEN
-) - {".pdf", ".mpg", ".mpeg"}
-_AUDIO_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif"})
-_AUDIO_MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"FORM")
+#: The first selector that says yes decides; what none wants goes into the table.
+SELECTORS: tuple[tuple[Callable[[Any], bool], Callable[[], Modality]], ...] = (
+    (is_image, ImageModality),
+    (is_audio, AudioModality),
+    (is_vector, VectorModality),
+    (is_series, SeriesModality),
+    (is_text, TextModality),
+)
 
 
 def find_modalities(X: Any) -> list[tuple[str, Any, Any]]:
@@ -474,99 +368,3 @@ def _free_name(name: str, taken: Sequence[tuple[str, Any, Any]]) -> str:
     while name in names:
         name += "_"
     return name
-
-
-def _sample(values: Any, n: int = 200) -> list[Any]:
-    """Up to `n` present cells of a column; none unless it holds objects or strings."""
-    if str(values.dtype) not in ("object", "str", "string", "Object", "String") and (
-        not str(values.dtype).startswith(("List", "Array", "Binary", "string"))
-    ):
-        return []
-    values = values.dropna() if hasattr(values, "dropna") else values.drop_nulls()
-    _, (cells,), _ = split_columns(values.head(n))
-    return [cell for cell in cells if not is_absent(cell)]
-
-
-def _ends_with(cells: list[Any], endings: frozenset[str]) -> bool:
-    return all(
-        isinstance(c, str | os.PathLike)
-        and os.path.splitext(os.fspath(c))[1].lower() in endings
-        for c in cells
-    )
-
-
-def _is_image(values: Any) -> bool:
-    cells = _sample(values, 20)
-    if not cells:
-        return False
-    if all(isinstance(c, Image.Image) for c in cells) or _ends_with(
-        cells, _IMAGE_ENDINGS
-    ):
-        return True
-    if all(isinstance(c, bytes) for c in cells):
-        return not cells[0].startswith(_AUDIO_MAGIC) and _opens(cells[0])
-    return all(
-        isinstance(c, np.ndarray)
-        and (c.ndim == 3 or (c.ndim == 2 and c.dtype == np.uint8))
-        for c in cells
-    )
-
-
-def _opens(data: bytes) -> bool:
-    try:
-        Image.open(io.BytesIO(data)).close()
-    except OSError:
-        return False
-    return True
-
-
-def _is_audio(values: Any) -> bool:
-    cells = _sample(values, 20)
-    if not cells:
-        return False
-    if all(isinstance(c, tuple) and len(c) == 2 and np.isscalar(c[1]) for c in cells):
-        return True
-    if all(isinstance(c, bytes) for c in cells):
-        return cells[0].startswith(_AUDIO_MAGIC)
-    return _ends_with(cells, _AUDIO_ENDINGS)
-
-
-def _numeric_cells(values: Any) -> list[Any]:
-    cells = _sample(values)
-    numeric = all(
-        isinstance(c, list | np.ndarray | pd.Series)
-        and len(c)
-        and np.asarray(c).dtype.kind in "iufb"
-        for c in cells
-    )
-    return [np.asarray(c) for c in cells] if numeric else []
-
-
-def _is_vector(values: Any) -> bool:
-    """Cells of one dimension and one length, too short to be called a series."""
-    cells = _numeric_cells(values)
-    return bool(cells) and len({c.shape for c in cells}) == 1 and cells[0].ndim == 1
-
-
-def _is_series(values: Any) -> bool:
-    return any(c.ndim <= 2 for c in _numeric_cells(values))
-
-
-def _is_text(values: Any) -> bool:
-    """Strings that rarely repeat and have several words."""
-    cells = _sample(values, 1000)
-    if not cells or not all(isinstance(c, str) for c in cells):
-        return False
-    unique = set(cells)
-    words = sum(len(c.split()) for c in unique) / len(unique)
-    return len(unique) > min(30, 0.5 * len(cells)) and words >= 2
-
-
-#: The first selector that says yes decides; what none wants goes into the table.
-SELECTORS: tuple[tuple[Callable[[Any], bool], Callable[[], Modality]], ...] = (
-    (_is_image, ImageModality),
-    (_is_audio, AudioModality),
-    (_is_vector, VectorModality),
-    (_is_series, SeriesModality),
-    (_is_text, TextModality),
-)
