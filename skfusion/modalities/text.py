@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
 from skfusion.modalities._text_encoder import RARE, TextEncoder
+from skfusion.modalities._text_features import CellTerms, of_pieces
 from skfusion.modalities._text_reading import (
     MAX_UNSEEN,
     N_BUCKETS,
@@ -34,6 +36,7 @@ from skfusion.network import Encoder
 
 __all__ = ["TextModality"]
 
+MAX_COLUMNS = 255  # that are told apart
 _SHORT = 32  # texts of fewer words on average are also summarised by their pieces
 
 
@@ -248,6 +251,7 @@ class TextModality(CellModality):
         self._word_pieces[1:] = pieces[kept]
 
         self._ngrams: list[Ngrams] = []
+        ngrams: list[NDArray[np.int64]] = []
         prefix = words = self._word_ids(tokens)
         for step in range(1, self.ngram_range[1]):
             keys = self._ngram_keys(tokens, prefix, words, step)
@@ -258,15 +262,29 @@ class TextModality(CellModality):
             order = np.argsort(unique[kept])
             self._ngrams.append(Ngrams(unique[kept][order], order + 1, counts[kept]))
             prefix = self._ngrams[-1].find(keys)
+            ngrams.append(prefix)
+        self._learn_terms(tokens, words, ngrams, pieces, min_df)
 
-        counts = np.concatenate([self._word_counts, *(g.counts for g in self._ngrams)])
-        self._idf = _idf(counts, n)
-        self._piece_idf: NDArray[np.float32] | None = None
-        if len(tokens.word) < _SHORT * n:
-            row = np.repeat(tokens.row, N_PIECES)
-            counts = row_counts(row, pieces[tokens.word].ravel(), N_BUCKETS)
-            self._piece_idf = _idf(counts, n)
-            self._piece_idf[0] = 0  # padding
+    def _learn_terms(
+        self,
+        tokens: Tokens,
+        words: NDArray[np.int64],
+        ngrams: list[NDArray[np.int64]],
+        pieces: NDArray[np.int16],
+        min_df: int,
+    ) -> None:
+        """Choose what counts in the summary, column by column."""
+        n_rows = int(tokens.present.sum())
+        k = min(self.n_features_in_, MAX_COLUMNS)
+        learn = partial(CellTerms.learn, n_rows=n_rows, n_columns=k)
+        cell = tokens.row * k + tokens.column.clip(max=k - 1)
+        n_terms = len(self.vocabulary_) + sum(len(g.counts) for g in self._ngrams)
+        terms = self._terms_of(cell, words, ngrams)
+        self._terms = learn(*terms, n_terms=n_terms, min_df=min_df)
+        self._pieces: CellTerms | None = None
+        if len(tokens.word) < _SHORT * n_rows:
+            spread = of_pieces(cell, pieces[tokens.word])
+            self._pieces = learn(*spread, n_terms=N_BUCKETS, min_df=1)
 
     def _word_ids(self, tokens: Tokens) -> NDArray[np.int64]:
         """Vocabulary ids of the words, 0 where unknown."""
@@ -315,7 +333,7 @@ class TextModality(CellModality):
         arrays["unseen"][row, place] = pieces[inverse]
         if self.n_features_in_ > 1:
             arrays["columns"] = np.zeros(shape, dtype=np.uint8)
-            arrays["columns"][at] = np.minimum(tokens.column + 1, 255)
+            arrays["columns"][at] = np.minimum(tokens.column + 1, MAX_COLUMNS)
         return Block(arrays, tokens.present, tokens.cells)
 
     # ------------------------------------------------------------ what others read
@@ -339,35 +357,48 @@ class TextModality(CellModality):
     def features(self, block: Block) -> sparse.csr_matrix:
         """TF-IDF of words and n-grams; of short texts, also of their pieces.
 
+        Each column has words of its own: "headache" among the benefits of a drug is
+        not what it is among the side effects.
+
         Returns
         -------
         features : CSR matrix of shape (n_samples, n_features), float32
-            Rows of norm 1, or 0 where nothing in the text is known.
+            The words of a cell have norm 1, and so have its pieces, or 0 where nothing
+            in the text is known.
         """
         check_is_fitted(self)
         n, words = len(block), block.arrays["words"]
         row, position = np.nonzero((words != 0) & block.present[:, None])
+        cell = row
+        if self.n_features_in_ > 1:
+            column = block.arrays["columns"][row, position].astype(np.int64) - 1
+            cell = row * min(self.n_features_in_, MAX_COLUMNS) + column
         word = words[row, position].astype(np.int64)
-        ids, offset = [word], len(self.vocabulary_)
-        for k, ngrams in enumerate(self._ngrams):
-            ngram = block.arrays["ngrams"][row, position, k].astype(np.int64)
-            ids.append(np.where(ngram > 0, ngram + offset, 0))
-            offset += len(ngrams.counts)
-        column = np.concatenate(ids)
-        known = column > 0
-        rows = np.tile(row, len(ids))[known]
-        tfidf = _tfidf(rows, column[known] - 1, n, self._idf)
-        if self._piece_idf is None:
+        ngrams = block.arrays["ngrams"][row, position].astype(np.int64).T
+        tfidf = self._terms.tfidf(*self._terms_of(cell, word, list(ngrams)), n)
+        if self._pieces is None:
             return tfidf
         pieces = np.where(
             (word > 0)[:, None],
             self._word_pieces[word.clip(min=0)],
             block.arrays["unseen"][row, (-1 - word).clip(min=0)],
         )
-        rows = np.repeat(row, N_PIECES)
-        pieces_tfidf = _tfidf(rows, pieces.ravel(), n, self._piece_idf)
-        both = sparse.hstack([tfidf, pieces_tfidf], format="csr")
-        return _normalise(both)
+        pieces_tfidf = self._pieces.tfidf(*of_pieces(cell, pieces), n)
+        return sparse.hstack([tfidf, pieces_tfidf], format="csr")
+
+    def _terms_of(
+        self,
+        cell: NDArray[np.int64],
+        words: NDArray[np.int64],
+        ngrams: list[NDArray[np.int64]],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Cell and number, from 0, of each known word and n-gram."""
+        ids, offset = [words], len(self.vocabulary_)
+        for found, known in zip(ngrams, self._ngrams, strict=True):
+            ids.append(np.where(found > 0, found + offset, 0))
+            offset += len(known.counts)
+        term = np.concatenate(ids)
+        return np.tile(cell, len(ids))[term > 0], term[term > 0] - 1
 
     def elements(self, block: Block, weights: NDArray[Any]) -> list[pd.Series]:
         """Weights of the words, as written, in their order.
@@ -393,26 +424,3 @@ class TextModality(CellModality):
             words = words[: self.max_tokens]
             out.append(pd.Series(w[: len(words)], index=words, dtype=float))
         return out
-
-
-def _idf(counts: NDArray[np.int64], n: int) -> NDArray[np.float32]:
-    """Smooth inverse document frequency, as in scikit-learn's TfidfTransformer."""
-    return (np.log((1 + n) / (1 + counts)) + 1).astype(np.float32)
-
-
-def _tfidf(
-    row: NDArray[Any], column: NDArray[Any], n_rows: int, idf: NDArray[np.float32]
-) -> sparse.csr_matrix:
-    """CSR matrix of sublinear TF-IDF, rows of norm 1, from one entry an occurrence."""
-    ones = np.ones(len(row), dtype=np.float32)
-    matrix = sparse.csr_matrix((ones, (row, column)), shape=(n_rows, len(idf)))
-    matrix.sum_duplicates()
-    matrix.data = (1 + np.log(matrix.data)) * idf[matrix.indices]
-    return _normalise(matrix)
-
-
-def _normalise(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Divide rows by their norms; unlike scikit-learn's, also without any column."""
-    norm = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1))).ravel()
-    matrix.data /= np.repeat(norm, np.diff(matrix.indptr))
-    return matrix

@@ -369,6 +369,31 @@ def test_features_of_short_texts_know_pieces(reviews):
     assert far < 0.1
 
 
+def test_features_tell_the_columns_apart():
+    frame = pd.DataFrame(
+        {
+            "good": ["fast", "quiet", None, "fast"],
+            "bad": ["quiet", None, "fast", "loud"],
+        }
+    )
+    modality = TextModality(min_df=1)
+    features = modality.features(modality.fit_transform(frame))
+    same = (features @ features.T).toarray()
+    assert same[0, 1] == same[0, 2] == 0  # a word in the other column is another word
+    assert same[0, 3] > 1  # the words and the pieces of "fast"
+    np.testing.assert_allclose(same.diagonal(), [4, 2, 2, 4], rtol=1e-5)
+
+
+def test_features_of_one_column_are_those_of_the_series():
+    texts = ["good cloth", "bad seam", None, "good seam"]
+    alone = TextModality(min_df=1).fit(texts)
+    framed = TextModality(min_df=1).fit(pd.DataFrame({"text": texts}))
+    np.testing.assert_array_equal(
+        alone.features(alone.transform(texts)).toarray(),
+        framed.features(framed.transform(pd.DataFrame({"text": texts}))).toarray(),
+    )
+
+
 def test_features_of_rows_do_not_depend_on_the_batch(reviews):
     block = reviews.transform([*TEXTS, "zebra fit"])
     whole = reviews.features(block).toarray()
