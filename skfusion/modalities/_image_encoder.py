@@ -16,7 +16,8 @@ from skfusion.network import Encoder
 __all__ = ["ImageEncoder", "patch_side"]
 
 MAX_GRID = 8  # patches along a side, at most: few enough to look at
-WIDTHS = (32, 48, 128)  # channels, from fine to coarse
+WIDTHS = (16, 32, 96)  # channels, from fine to coarse: few where places are many
+CONTEXT_WIDTH = 128
 
 
 def patch_side(size: int) -> int:
@@ -83,17 +84,11 @@ class ImageEncoder(Encoder):
         for narrow, wide in itertools.pairwise(widths):
             if wide == widths[-1]:
                 layers.append(Residual(narrow))
-            layers += [_norm(narrow), nn.GELU(), nn.Conv2d(narrow, wide, 3, 2, 1)]
-        layers += [Residual(widths[-1]) for _ in range(2)]
-        self.layers = nn.Sequential(*layers, _norm(widths[-1]))
+            layers += [_norm(narrow), nn.SiLU(), nn.Conv2d(narrow, wide, 3, 2, 1)]
+        layers += [Residual(widths[-1]), _norm(widths[-1]), Context(widths[-1])]
+        self.layers = nn.Sequential(*layers)
         self.project = nn.Linear(widths[-1], d_model)
         self.position = nn.Parameter(0.02 * torch.randn(n_patches, d_model))
-        self.mix = nn.Sequential(
-            nn.LayerNorm(d_model),
-            nn.Linear(d_model, 2 * d_model),
-            nn.GELU(),
-            nn.Linear(2 * d_model, d_model),
-        )
         self.overview = Overview(n_patches, d_model)
         self.column = nn.Parameter(0.02 * torch.randn(n_columns, 1, d_model))
         self.norm = nn.LayerNorm(d_model)
@@ -120,7 +115,6 @@ class ImageEncoder(Encoder):
         # twice as fast on a CPU, where the channels of a pixel lie side by side
         x = self.layers(x.contiguous(memory_format=torch.channels_last))
         h = self.project(x.flatten(2).transpose(1, 2)) + self.position
-        h = h + self.mix(h)
         return h + self.overview(h)  # (N, G * G, D)
 
     def _finish(self, tokens: Tensor) -> Tensor:
@@ -155,12 +149,35 @@ class Residual(nn.Module):
             nn.Conv2d(width, width, 3, padding=1, groups=width),
             nn.GroupNorm(1, width),
             nn.Conv2d(width, 2 * width, 1),
-            nn.GELU(),
+            nn.SiLU(),
             nn.Conv2d(2 * width, width, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.scale * self.layers(x)
+
+
+class Context(nn.Module):
+    """What each patch forms with its neighbours, seen at half the resolution.
+
+    There are a quarter of the places, so wide channels cost little.
+
+    **Shape**: (N, W, G, G) to the same.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, CONTEXT_WIDTH, 3, 2, 1),
+            Residual(CONTEXT_WIDTH),
+            _norm(CONTEXT_WIDTH),
+            nn.SiLU(),
+            nn.Conv2d(CONTEXT_WIDTH, width, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.layers(x).repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        return x + h[..., : x.shape[2], : x.shape[3]]
 
 
 class Overview(nn.Module):
@@ -179,7 +196,7 @@ class Overview(nn.Module):
         self.gather = nn.Linear(n_patches * rank, d_model)
 
     def forward(self, h: Tensor) -> Tensor:
-        return self.gather(F.gelu(self.reduce(h).flatten(1)))[:, None]
+        return self.gather(F.silu(self.reduce(h).flatten(1)))[:, None]
 
 
 def _norm(width: int) -> nn.Module:
