@@ -23,7 +23,8 @@ from typing import NamedTuple
 import headline_tasks as tasks
 import pandas as pd
 import torch
-from headline_tasks import BENCH_DATA, Figures, Setup
+from bench_data import BENCH_DATA
+from headline_tasks import Figures, Setup
 from provenance import RESULTS, append_rows, provenance
 
 # ---------------------------------------------------------------- the table of tasks

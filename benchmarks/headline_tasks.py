@@ -1,16 +1,13 @@
 """What `headline.py` runs: each task a function that returns its figures."""
 
 import functools
-import importlib.util
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from bench_data import Frame, cells, read, take
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -28,7 +25,6 @@ from skfusion.datasets import (
 )
 
 SMOKE_ROWS = 200
-BENCH_DATA = os.environ.get("SKFUSION_BENCH_DATA")
 
 Figures = dict[str, float]
 
@@ -52,7 +48,7 @@ class Setup(NamedTuple):
         if not self.smoke or n <= SMOKE_ROWS:
             return list(arrays)
         rows = np.random.RandomState(0).permutation(n)[:SMOKE_ROWS]
-        return [_take(a, rows) for a in arrays]
+        return [take(a, rows) for a in arrays]
 
     def accuracy(self, modalities: list[Any], data: tuple[Any, ...]) -> float:
         """Accuracy on the test rows of a classifier fitted on the training rows."""
@@ -65,50 +61,13 @@ class Setup(NamedTuple):
 
 
 @functools.cache
-def _loaders() -> ModuleType:
-    """The module `load.py` of the folder with the sets that do not come along."""
-    spec = importlib.util.spec_from_file_location(
-        "bench_data_load", Path(BENCH_DATA or "") / "load.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-KINDS = {
-    "text": "text",
-    "image": "image",
-    "audio": "audio",
-    "timeseries": "series",
-    "tabular": "tabular",
-    "view": "vector",
-}
-
-
-@functools.cache
-def _read(name: str) -> tuple[pd.DataFrame, Any, list[Any], Any]:
-    """A set of that folder: frame, target, modalities, and its split or None."""
-    bunch = _loaders().load(name)
-    data, modalities = {}, []
-    for key, values in bunch.mods.items():
-        kind = bunch.kind[key]
-        columns = {key: values}
-        if kind == "tabular":
-            table = pd.DataFrame(values)
-            columns = {f"{key}.{c}": table[c].to_numpy() for c in table}
-        elif kind == "audio":
-            columns = {key: _cells([(samples, bunch.sr) for samples in values])}
-        elif kind != "text":
-            columns = {key: _cells(values)}
-        data |= columns
-        modalities.append((key, KINDS[kind], list(columns)))
-    return pd.DataFrame(data), bunch.y, modalities, bunch.split
+def _read(name: str) -> Frame:
+    return read(name)
 
 
 def _official(name: str, setup: Setup) -> tuple[list[Any], tuple[Any, ...]]:
     """A set of that folder, by its own split."""
-    X, y, modalities, split = _read(name)
+    X, y, modalities, split, *_ = _read(name)
     test = split == "test"
     X_train, y_train = setup.few(X[~test], y[~test])
     X_test, y_test = setup.few(X[test], y[test])
@@ -120,19 +79,6 @@ def _shipped(load: Callable[..., Any], setup: Setup) -> tuple[Any, ...]:
     X_train, y_train = setup.few(*load(subset="train", return_X_y=True))
     X_test, y_test = setup.few(*load(subset="test", return_X_y=True))
     return X_train, X_test, y_train, y_test
-
-
-def _cells(values: Any) -> np.ndarray:
-    column = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):
-        column[i] = value
-    return column
-
-
-def _take(array: Any, rows: Any) -> Any:
-    if hasattr(array, "iloc"):
-        return array.iloc[rows].reset_index(drop=True)
-    return array[rows]
 
 
 # ---------------------------------------------------------------- clothing reviews
@@ -236,7 +182,7 @@ def _absences(modalities: list[Any], data: tuple[Any, ...], setup: Setup) -> Fig
 
 
 def _without(X: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    return X.assign(**{c: _cells([None] * len(X)) for c in columns})
+    return X.assign(**{c: cells([None] * len(X)) for c in columns})
 
 
 def _halved(X: pd.DataFrame, case: Any) -> pd.DataFrame:
@@ -261,7 +207,7 @@ def handwritten(setup: Setup) -> Figures:
     random = np.random.RandomState(setup.seed)
     X_train, X_test, y_train, y_test = data
     X_train, X_test = (
-        X.assign(noise=_cells(random.normal(size=(len(X), 32)))) for X in data[:2]
+        X.assign(noise=cells(random.normal(size=(len(X), 32)))) for X in data[:2]
     )
     clf = FusionClassifier([*modalities, ("noise", "vector", "noise")], **setup.options)
     beside = clf.fit(X_train, y_train).score(X_test, y_test)
@@ -275,7 +221,7 @@ def handwritten(setup: Setup) -> Figures:
 
 def scene15(setup: Setup) -> Figures:
     """Three views of scenes, a stratified fifth for test."""
-    X, y, modalities, _ = _read("mv_scene15")
+    X, y, modalities, *_ = _read("mv_scene15")
     X, y = setup.few(X, y)
     data = train_test_split(X, y, test_size=0.2, stratify=y, random_state=setup.seed)
     return {"accuracy": setup.accuracy(modalities, tuple(data))}
@@ -288,15 +234,15 @@ def rosmap(setup: Setup) -> Figures:
 
 def houses(setup: Setup) -> Figures:
     """Log price from a table, and from four photos beside it; the seed is the fold."""
-    X, y, modalities, _ = _read("houses")
+    X, y, modalities, *_ = _read("houses")
     X, y = setup.few(X, y)
     folds = KFold(5, shuffle=True, random_state=0).split(X)
     train, test = list(folds)[setup.seed]
     options = setup.options | {"random_state": 0}
     r2 = {}
     for name, chosen in (("table", modalities[:1]), ("table + photos", modalities)):
-        model = FusionRegressor(chosen, **options).fit(_take(X, train), y[train])
-        r2[f"R2, {name}"] = model.score(_take(X, test), y[test])
+        model = FusionRegressor(chosen, **options).fit(take(X, train), y[train])
+        r2[f"R2, {name}"] = model.score(take(X, test), y[test])
     gain = r2["R2, table + photos"] - r2["R2, table"]
     return r2 | {"R2 gained by photos": gain}
 
@@ -339,7 +285,7 @@ def _signs(seed: int, separated: bool, n: int = 3000, width: int = 16) -> Any:
         direction /= np.linalg.norm(direction)
         sign = np.sign(x @ direction)
         x += 2.0 * separated * sign[:, None] * direction
-        data[name], signs = _cells(x.astype(np.float32)), [*signs, sign]
+        data[name], signs = cells(x.astype(np.float32)), [*signs, sign]
     return pd.DataFrame(data), (signs[0] != signs[1]).astype(int)
 
 
