@@ -99,7 +99,9 @@ def linear(X: Any, part: Part, inner: list[Any]) -> Learned:
 
 def _linear(part: Part) -> Any:
     if part.is_classification:
-        return LogisticRegression(warm_start=True, max_iter=1000, tol=1e-3)
+        # With the default tolerance, words of a few rows are hardly learned, and a fit
+        # that starts from the last weights may not move at all.
+        return LogisticRegression(warm_start=True, max_iter=1000, tol=1e-5)
     return Ridge()
 
 

@@ -61,7 +61,7 @@ class Inputs:
         self.wide = self.tab = None
         X = self.clean(X)
         if self.categories:
-            self.wide = WidePreprocessor(wide_cols=self.categories, verbose=0).fit(X)
+            self.wide = WidePreprocessor(wide_cols=self.categories).fit(X)
         if len(table.columns):
             self.tab = TabPreprocessor(
                 cat_embed_cols=self.categories or None,
