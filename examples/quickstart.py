@@ -69,7 +69,7 @@ clf = FusionClassifier(
 start = time.perf_counter()
 clf.fit(X_train, y_train)
 fusion_seconds = time.perf_counter() - start
-clf  # noqa: B018
+clf
 
 # %%
 # What you would have written

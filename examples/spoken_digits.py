@@ -34,7 +34,7 @@ SHORT = os.environ.get("SKFUSION_DEMO") == "short"
 
 X_train, y_train = load_spoken_digits(subset="train", return_X_y=True)
 X_test, y_test = load_spoken_digits(subset="test", return_X_y=True)
-X_test.dtypes  # noqa: B018
+X_test.dtypes
 
 # %%
 # Fit

@@ -6,7 +6,6 @@ import copy
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
@@ -30,19 +29,21 @@ from skfusion._sklearn import (
     fit_context,
 )
 from skfusion.batch import ModalityBatch
-from skfusion.calibration import calibrate
-from skfusion.corruption import Corruption
+from skfusion.calibration import Calibration, HeldOut, calibrate
+from skfusion.corruption import Corruption, CorruptionPlan, Plans
+from skfusion.ensemble import Fold, listen, mean_said
+from skfusion.experts import EXPERTS, Experts, ExpertTask
 from skfusion.fusion.base import Fusion, FusionShape
 from skfusion.modalities.transformer import ModalityTransformer, check_frame
-from skfusion.network import FusionNetwork, NetworkOutput
+from skfusion.network import FusionNetwork
 from skfusion.training import (
     BatchDataset,
     Recipe,
     automatic_epochs,
-    block_tensors,
+    corrupt_batch,
     history_frame,
+    interrupted,
     resolve_device,
-    to_device,
     train,
 )
 
@@ -51,8 +52,6 @@ __all__ = ["BaseFusion", "check_no_missing"]
 #: Up to this many rows, prediction runs in float64: the answer for a row then does not
 #: depend, to 1e-7, on which rows come with it. Above, float32 is several times faster.
 EXACT_ROWS = 256
-#: Rows that go through the network at once in prediction.
-CHUNK_ROWS = 256
 
 FUSIONS: dict[str, type[Fusion]] = {
     name.removesuffix("Fusion").lower(): getattr(fusion_rules, name)
@@ -62,12 +61,20 @@ FUSIONS: dict[str, type[Fusion]] = {
 
 
 class Outputs(NamedTuple):
-    """The network's word on all rows, as arrays; see `NetworkOutput` for shapes."""
+    """The model's word on n rows.
+
+    logits : ndarray (n, C)
+    unimodal : ndarray (n, M, C), what each modality says alone
+    weights : ndarray (n, M)
+    parts : ndarray (n, M, C), what each modality added to the logits
+    attention : list of M ndarray (n, T)
+    present : ndarray (n, M)
+    """
 
     logits: NDArray[np.float64]
     unimodal: NDArray[np.float64]
     weights: NDArray[np.float64]
-    joint_share: NDArray[np.float64]
+    parts: NDArray[np.float64]
     attention: list[NDArray[np.float64]]
     present: NDArray[np.bool_]
 
@@ -77,12 +84,18 @@ class BaseFusion(BaseEstimator, ABC):
 
     _is_classification: bool
     net_: Any
+    _nets: list[Any]
+    _folds: list[Fold]
+    _built: dict[str, Any]
+    _calibration: Calibration | None
     modality_names_: tuple[str, ...]
 
     _parameter_constraints: dict[str, list[Any]] = {
         "modalities": [ModalityTransformer, list, tuple, None],
         "fusion": [StrOptions(set(FUSIONS)), Fusion],
+        "experts": [StrOptions({"auto"}), None],
         "corruption": [StrOptions({"auto"}), Corruption, None],
+        "n_folds": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "n_members": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "d_model": [Interval(Integral, 4, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -111,7 +124,9 @@ class BaseFusion(BaseEstimator, ABC):
         modalities: ModalityTransformer | list[Any] | None = None,
         *,
         fusion: str | Fusion = "adaptive",
+        experts: str | None = "auto",
         corruption: str | Corruption | None = "auto",
+        n_folds: int | str = "auto",
         n_members: int | str = "auto",
         d_model: int = 128,
         dropout: float = 0.25,
@@ -130,7 +145,9 @@ class BaseFusion(BaseEstimator, ABC):
     ) -> None:
         self.modalities = modalities
         self.fusion = fusion
+        self.experts = experts
         self.corruption = corruption
+        self.n_folds = n_folds
         self.n_members = n_members
         self.d_model = d_model
         self.dropout = dropout
@@ -244,37 +261,101 @@ class BaseFusion(BaseEstimator, ABC):
         self.modality_names_ = batch.names
         order = _own_order(batch, target)
         batch, target = batch[order], target[order]
-        weight = None if weight is None else weight[order]
-        rows, held_out = self._split(target, seed)
-        row_weight = self._row_weights(target.numpy(), weight)
+        row_weight = self._row_weights(
+            target.numpy(), None if weight is None else weight[order]
+        )
+        splits = self._splits(target, seed)
+        rule = self._rule()
+        task = self._expert_task(rule, prior, seed, fitted=splits[0][1] is not None)
+        structure = self._structure(rule, len(splits))
         if again:
-            network = self.net_.module_
-        else:
-            network = self._build(batch, prior, len(rows))
-        recipe = self._recipe(network, len(rows), device)
-        dataset = _dataset(batch, target, row_weight, rows)
-        valid = (
-            None if held_out is None else _dataset(batch, target, row_weight, held_out)
-        )
-        self.net_ = train(
-            network,
-            batch.names,
-            dataset,
-            valid,
-            recipe,
-            is_classification=self._is_classification,
-        )
-        self.history_ = history_frame(self.net_)
-        self.n_iter_ = len(self.history_)
-        self.temperature_ = 1.0
-        self.modality_temperatures_ = np.ones(len(batch.names))
-        if valid is not None:
-            self.temperature_, self.modality_temperatures_ = calibrate(
-                self.net_.module_,
-                valid,
-                recipe.corruption,
-                is_classification=self._is_classification,
+            self._check_structure(structure)
+        nets, folds, held_out = [], [], []
+        for f, (rows, held) in enumerate(splits):
+            learned = _dataset(batch, target, row_weight, rows)
+            watched = None
+            if held is not None:
+                watched = _dataset(batch, target, row_weight, held)
+                held_out.append(HeldOut(watched.batch, watched.y, watched.weight))
+            network = (
+                self._nets[f].module_
+                if again
+                else self._build(rule, batch, prior, len(rows), len(splits))
             )
+            recipe = self._recipe(network, len(rows), device)
+            net = train(
+                network,
+                batch.names,
+                learned,
+                watched,
+                recipe,
+                is_classification=self._is_classification,
+                label=f"fold {f + 1}/{len(splits)}" if len(splits) > 1 else None,
+            )
+            experts = None
+            if task is not None:
+                y_rows, w_rows = learned.y.numpy(), learned.weight.numpy()
+                experts = Experts(task).fit(
+                    learned.batch, y_rows, None if row_weight is None else w_rows
+                )
+            nets.append(net)
+            folds.append(
+                Fold(
+                    network,
+                    experts,
+                    learned.batch,
+                    is_classification=self._is_classification,
+                )
+            )
+            if interrupted(net):
+                break
+        self._nets, self._folds, self.net_ = nets, folds, nets[0]
+        self._built = structure
+        self.history_ = history_frame(nets[0])
+        self.n_iter_ = len(self.history_)
+        self._calibration = None
+        if held_out:
+            self._calibration = calibrate(
+                folds,
+                held_out,
+                self._calibration_corruption(recipe.corruption),
+                is_classification=self._is_classification,
+                learns_trust=rule.learns_trust,
+                log_prior=prior.double(),
+            )
+
+    def _structure(self, rule: Fusion, n_folds: int) -> dict[str, Any]:
+        """What the networks were built by, which a warm start must keep."""
+        return {
+            "fusion": repr(rule),
+            "d_model": self.d_model,
+            "n_members": self.n_members,
+            "n_folds": n_folds,
+        }
+
+    def _check_structure(self, structure: dict[str, Any]) -> None:
+        for name, value in structure.items():
+            if value != self._built[name]:
+                raise ValueError(
+                    f"warm_start=True goes on with networks that were built with "
+                    f"{name}={self._built[name]}, but it would now be {value}. Use "
+                    "warm_start=False to start afresh."
+                )
+
+    def _calibration_corruption(self, corruption: Plans | None) -> Plans | None:
+        """More disturbed rows than in training: trust is learned from few rows."""
+        if corruption is None or not isinstance(self.corruption, str):
+            return corruption
+        return Corruption(p_corrupt=0.3)
+
+    def _expert_task(
+        self, rule: Fusion, prior: Tensor, seed: int, *, fitted: bool
+    ) -> ExpertTask | None:
+        """What experts have to learn, or None where there are none."""
+        if self.experts is None or not rule.learns_trust or not fitted:
+            return None
+        share = np.exp(prior.double().numpy())
+        return ExpertTask(self._is_classification, len(share), share, seed % 2**31)
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Validate what can be said before the modalities look at their columns."""
@@ -316,24 +397,36 @@ class BaseFusion(BaseEstimator, ABC):
     def _transform(self, X: Any) -> ModalityBatch:
         return X if isinstance(X, ModalityBatch) else self.modalities_.transform(X)
 
-    def _split(
+    def _splits(
         self, target: Tensor, seed: int
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
-        """Rows to learn from, and rows to watch and to calibrate on."""
+    ) -> list[tuple[NDArray[np.intp], NDArray[np.intp] | None]]:
+        """For each network, the rows to learn from, and those to calibrate on."""
         n = len(target)
         rows = np.arange(n)
         held_out = n >= 100 if self.early_stopping == "auto" else self.early_stopping
-        if not held_out:
-            return rows, None
-        labels, n_held = None, max(1, math.ceil(self.validation_fraction * n))
+        if not held_out or n < 2:
+            return [(rows, None)]
+        n_folds = 5 if n < 1000 else 1
+        if not isinstance(self.n_folds, str):
+            n_folds = self.n_folds
+        n_held = max(1, math.ceil(self.validation_fraction * n))
+        labels, least = None, 0
         if self._is_classification:
             counts = np.bincount(target.numpy())
-            if counts.min() >= 2 and n_held >= len(counts) <= n - n_held:
+            least = int(counts.min())
+            if least >= 2 and n_held >= len(counts) <= n - n_held:
                 labels = target.numpy()
-        learn, watch = train_test_split(
-            rows, test_size=n_held, random_state=seed, stratify=labels
-        )
-        return np.sort(learn), np.sort(watch)
+        n_folds = max(1, min(n_folds, n // 2))
+        if n_folds == 1:
+            learn, watch = train_test_split(
+                rows, test_size=n_held, random_state=seed, stratify=labels
+            )
+            return [(np.sort(learn), np.sort(watch))]
+        if labels is not None and least >= n_folds:
+            folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+        else:
+            folds = KFold(n_folds, shuffle=True, random_state=seed)
+        return list(folds.split(rows, labels))
 
     def _row_weights(
         self, target: NDArray[Any], weight: NDArray[np.float64] | None
@@ -374,11 +467,21 @@ class BaseFusion(BaseEstimator, ABC):
             verbose=int(self.verbose),
         )
 
-    def _build(self, batch: ModalityBatch, prior: Tensor, n: int) -> FusionNetwork:
+    def _rule(self) -> Fusion:
         rule = self.fusion
         rule = FUSIONS[rule]() if isinstance(rule, str) else clone(rule)
         rule._validate_params()
-        n_members = 8 if n <= 2000 else 4 if n <= 10_000 else 2
+        return rule
+
+    def _build(
+        self,
+        rule: Fusion,
+        batch: ModalityBatch,
+        prior: Tensor,
+        n: int,
+        n_folds: int,
+    ) -> FusionNetwork:
+        n_members = 4 if n_folds == 1 and n <= 10_000 else 2
         if not isinstance(self.n_members, str):
             n_members = self.n_members
         shape = FusionShape(
@@ -422,56 +525,34 @@ class BaseFusion(BaseEstimator, ABC):
         return batch
 
     def _outputs(self, batch: ModalityBatch) -> Outputs:
-        """Run the network over all rows."""
-        parts = list(self._forward(batch))
-        attention = []
-        for m in range(len(batch.names)):
-            chunks = [p.attention[m] for p in parts]
-            width = max(c.shape[1] for c in chunks)
-            attention.append(
-                np.concatenate(
-                    [np.pad(c, ((0, 0), (0, width - c.shape[1]))) for c in chunks]
-                )
-            )
-
-        def joined(name: str) -> NDArray[np.float64]:
-            return np.concatenate([_numpy(getattr(p, name)) for p in parts])
-
+        """What the folds say together, weighed by trust."""
+        exact = len(batch) <= EXACT_ROWS and self._folds[0].device.type != "mps"
+        said = mean_said([listen(fold, batch, exact=exact) for fold in self._folds])
+        M = len(batch.names)
+        calibration = self._calibration
+        if calibration is None:
+            unimodal = said.words[:, :M, 0]
+            weights, parts, logits = said.weights, said.parts, said.logits
+        else:
+            words = calibration.words(said)
+            unimodal = words[:, :M]
+            if calibration.trust is None:
+                weights = said.weights
+                parts = said.parts / calibration.temperature
+                logits = said.logits / calibration.temperature
+            else:
+                result = calibration.weigh(said, words)
+                weights, parts = result.weights.numpy(), result.parts.numpy()
+                logits = parts.sum(axis=1)
+                weights, parts = weights[:, :M], parts[:, :M]
+                total = weights.sum(axis=1, keepdims=True)
+                weights = weights / np.where(total > 0, total, 1)
         # A row without evidence keeps the class shares as they are.
-        known = np.any(batch.present, axis=1).reshape(-1, 1, 1)
-        logits = joined("logits") / np.where(known, self.temperature_, 1.0)
-        return Outputs(
-            logits,
-            joined("unimodal"),
-            joined("weights"),
-            joined("joint_share"),
-            attention,
-            batch.present,
-        )
-
-    @torch.no_grad()
-    def _forward(self, batch: ModalityBatch) -> Iterator[NetworkOutput]:
-        network = self.net_.module_
-        device = next(network.parameters()).device
-        exact = len(batch) <= EXACT_ROWS and device.type != "mps"
-        if exact:
-            network = copy.deepcopy(network).double()
-        network.eval()
-        for start in range(0, len(batch), CHUNK_ROWS):
-            rows = np.arange(start, min(start + CHUNK_ROWS, len(batch)))
-            inputs = [block_tensors(block, rows) for block in batch.blocks.values()]
-            if exact:
-                inputs = [
-                    {
-                        k: x.double() if x.is_floating_point() else x
-                        for k, x in i.items()
-                    }
-                    for i in inputs
-                ]
-            present = torch.from_numpy(batch.present[rows])
-            inputs, present = to_device((inputs, present), device)
-            output = network(inputs, present)
-            yield output._replace(attention=tuple(_numpy(a) for a in output.attention))
+        known = np.asarray(batch.present.any(axis=1))
+        prior = self._folds[0].network.prior.double().cpu().numpy()
+        logits = np.where(known[:, None], logits, prior)
+        parts = np.where(known[:, None, None], parts, 0)
+        return Outputs(logits, unimodal, weights, parts, said.attention, batch.present)
 
     def modality_weights(self, X: Any) -> NDArray[np.float64]:
         """How much each modality was relied on, row by row.
@@ -488,6 +569,68 @@ class BaseFusion(BaseEstimator, ABC):
         """
         return self._outputs(self._batch(X)).weights
 
+    def modality_contributions(
+        self, X: Any
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What each modality, and the joint part, added to the output.
+
+        Returns
+        -------
+        contributions : ndarray of shape (n_samples, n_modalities, n_classes)
+            In the order of `modality_names_`. Of a classifier, signed contributions to
+            the log-odds of each class (centred, so that those of one row and modality
+            sum to 0); of a regressor, to the prediction in the units of `y`, of shape
+            (n_samples, n_modalities, n_targets). An absent modality has exactly 0.
+        joint : ndarray of shape (n_samples, n_classes)
+            What belongs to no single modality.
+
+        Notes
+        -----
+        ``softmax(contributions.sum(axis=1) + joint)`` is `predict_proba`; in a
+        regression, the sum plus the mean of the training target is the prediction.
+        """
+        out = self._outputs(self._batch(X))
+        joint = out.logits - out.parts.sum(axis=1)
+        return self._in_output_units(out.parts), self._in_output_units(joint)
+
+    @abstractmethod
+    def _in_output_units(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Parts of the logits as a user reads them."""
+
+    def corrupt(
+        self, X: Any, corruption: Plans, *, random_state: int | None = None
+    ) -> tuple[ModalityBatch, CorruptionPlan]:
+        """Rows disturbed as in training, for seeing what the model makes of it.
+
+        Parameters
+        ----------
+        X : as in `predict`
+        corruption : Corruption, Noise, Swap or Drop
+            From :mod:`skfusion.corruption`.
+        random_state : int, optional
+            Seed of the disturbance.
+
+        Returns
+        -------
+        batch : ModalityBatch
+            The disturbed rows; every method that takes `X` takes it too.
+        plan : CorruptionPlan
+            What happened to each modality of each row.
+        """
+        if not hasattr(corruption, "plan"):
+            raise TypeError(
+                "The 'corruption' parameter of corrupt must be a spec from "
+                f"skfusion.corruption, such as Noise(3.0). Got {corruption!r} instead."
+            )
+        if isinstance(corruption, BaseEstimator):
+            corruption._validate_params()
+        batch = self._batch(X)
+        network = self.net_.module_
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(check_random_state(random_state).randint(2**31 - 1))
+            plan = corruption.plan(torch.from_numpy(batch.present), batch.names)
+            return corrupt_batch(batch, network.encoders, plan), plan
+
     def joint_share(self, X: Any) -> NDArray[np.float64]:
         """Share of the output that belongs to no single modality.
 
@@ -496,7 +639,11 @@ class BaseFusion(BaseEstimator, ABC):
         share : ndarray of shape (n_samples,)
             Between 0 (the output is the weighted sum of what the modalities say) and 1.
         """
-        return self._outputs(self._batch(X)).joint_share
+        out = self._outputs(self._batch(X))
+        contributions = out.parts
+        joint = out.logits - contributions.sum(axis=1)
+        sizes = [_size(contributions.sum(axis=1)), _size(joint)]
+        return sizes[1] / np.maximum(sizes[0] + sizes[1], 1e-12)
 
     def element_weights(self, X: Any, modality: str) -> list[pd.Series]:
         """How much each element of a modality was attended to, row by row.
@@ -522,6 +669,16 @@ class BaseFusion(BaseEstimator, ABC):
         batch = self._batch(X)
         attention = self._outputs(batch).attention[batch.names.index(modality)]
         return batch.modalities[modality].elements(batch.blocks[modality], attention)
+
+    @property
+    def expert_weights_(self) -> pd.DataFrame | None:
+        """What the network and each kind of expert count in each witness's word."""
+        check_is_fitted(self)
+        if self._calibration is None:
+            return None
+        mix = self._calibration.mix
+        names = [*self.modality_names_, "joint"][: len(mix)]
+        return pd.DataFrame(mix, names, ["network", *EXPERTS][: mix.shape[1]])
 
     # ------------------------------------------------------------ scikit-learn
 
@@ -600,6 +757,7 @@ def _own_order(batch: ModalityBatch, target: Tensor) -> NDArray[np.intp]:
         for array in block.arrays.values():
             if not sparse.issparse(array) and array.dtype.kind == "f":
                 flat = array.reshape(len(array), -1).astype(np.float64)
+                flat = np.where(block.present[:, None], flat, 0)
                 key += np.nan_to_num(flat) @ random.uniform(1, 2, flat.shape[1])
     y = target.numpy().reshape(len(target), -1)[:, 0]
     return np.lexsort((y, key))
@@ -621,5 +779,8 @@ def _take(X: Any, rows: NDArray[np.intp]) -> Any:
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
-def _numpy(x: Tensor) -> NDArray[np.float64]:
-    return x.double().cpu().numpy()
+def _size(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean absolute size of logits, centred over classes, (n, C) -> (n,)."""
+    if x.shape[-1] > 1:
+        x = x - x.mean(axis=-1, keepdims=True)
+    return np.abs(x).mean(axis=-1)

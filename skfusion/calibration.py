@@ -1,128 +1,304 @@
-"""Fits, on held-out rows, the few numbers that training rows would get wrong.
+"""Fits, on held-out rows, what training rows would get wrong: whom to trust.
 
 A modality that learned its training rows by heart looks sure of itself and deserves
-trust there, and nowhere else. How sharp each modality's word is, how far the gate
-follows it, and how sharp the output is, are therefore fitted on rows that the network
-has not learned from, clean ones and disturbed ones.
+trust there, and nowhere else. How the network and the experts mix into what each
+witness says, how far each witness is trusted in which row, and how sure the output is,
+are therefore fitted on rows that none of them has learned from, clean ones and
+disturbed ones.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skfusion.corruption import Corruption
-from skfusion.network import FusionNetwork
-from skfusion.training import BatchDataset, BatchIterator, FusionLoss, to_device
+from skfusion.batch import ModalityBatch
+from skfusion.corruption import Plans
+from skfusion.ensemble import Fold, Said, listen
+from skfusion.experts import EXPERTS
+from skfusion.fusion.trust import EXPECTED, Trust, TrustResult, signs_of
+from skfusion.training import FusionLoss, corrupt_batch
 
-__all__ = ["calibrate"]
+__all__ = ["Calibration", "HeldOut", "calibrate"]
 
-#: Normal prior around what training found: few rows should move it little.
-PRIOR_SD = 0.5
+#: Normal priors around the start: few rows should move it little.
+PRIOR_SD = 1.0
+GATE_SD = 0.3  # measured: less, and few rows make the gate blind to noise
+#: What disturbed rows count beside clean ones in the fit of the output.
+DISTURBED = 0.5
+
+
+class HeldOut(NamedTuple):
+    """Rows that a fold did not learn from, with targets and weights."""
+
+    batch: ModalityBatch
+    y: Tensor
+    weight: Tensor
+
+
+class Calibration(NamedTuple):
+    """What held-out rows taught.
+
+    mix : ndarray (W, S), what each slot counts in the word of a witness
+    trust : Trust, or None where the network's own rule has the last word
+    temperature : float, by which the logits of that rule are divided
+    is_classification : bool
+    """
+
+    mix: NDArray[np.float64]
+    trust: Trust | None
+    temperature: float
+    is_classification: bool
+
+    def words(self, said: Said) -> NDArray[np.float64]:
+        """What each witness says, its slots mixed, (n, W, C)."""
+        return mix_words(said.words, torch.from_numpy(self.mix)).numpy()
+
+    @torch.no_grad()
+    def weigh(self, said: Said, words: NDArray[np.float64]) -> TrustResult:
+        """Weigh the words of the witnesses by trust."""
+        assert self.trust is not None
+        u, disagreement, novelty, present = (
+            torch.from_numpy(x)
+            for x in (words, said.disagreement, said.novelty, said.present)
+        )
+        signs = signs_of(
+            u,
+            disagreement,
+            novelty,
+            present,
+            n_modalities=said.parts.shape[1],
+            is_classification=self.is_classification,
+        )
+        return self.trust(u, signs, present)
+
+
+def mix_words(words: Any, mix: Tensor) -> Tensor:
+    """Weighted sum over the slots, (n, W, S, C) -> (n, W, C).
+
+    Where a slot is silent, the others count for it.
+    """
+    words = torch.as_tensor(words)
+    speaks = ~words[..., 0].isnan()
+    share = speaks * mix
+    scale = mix.sum(dim=-1) / share.sum(dim=-1).clamp_min(1e-12)
+    return torch.einsum("nwsc,nws->nwc", words.nan_to_num(), share * scale[..., None])
 
 
 def calibrate(
-    network: FusionNetwork,
-    dataset: BatchDataset,
-    corruption: Corruption | None,
+    folds: Sequence[Fold],
+    held_out: Sequence[HeldOut],
+    corruption: Plans | None,
     *,
     is_classification: bool,
-) -> tuple[float, NDArray[np.float64]]:
-    """Set the fusion rule's calibration parameters in place; return temperatures.
-
-    Returns
-    -------
-    temperature : float
-        By which the fused logits are to be divided; 1 in regression.
-    temperatures : ndarray of shape (n_modalities,)
-        The same for what each modality says alone.
-    """
-    z, u, present, y, weight = _collect(network, dataset, corruption)
+    learns_trust: bool,
+    log_prior: Tensor,
+) -> Calibration:
+    """Fit mix, trust and temperature on the held-out rows of all folds together."""
     loss = FusionLoss([], is_classification=is_classification)
-    alone = _alone_temperatures(loss, u, present, y, weight)
-    fusion: Any = copy.deepcopy(network.fusion).double()
-    some = present.any(dim=1)
-    z, u, present, y, weight = (t[some] for t in (z, u, present, y, weight))
-    if len(y) == 0:
-        return 1.0, alone
-    fitted = fusion.calibration_parameters()
+    clean = _gather(folds, held_out, loss)
+    mix = _fit_mix(loss, clean)
+    if not learns_trust:
+        temperature = _temperature(loss, clean)
+        return Calibration(mix, None, temperature, is_classification)
+    n = len(clean.y)
+    n_draws = 0 if corruption is None else 3 if n < 1000 else 2 if n < 3000 else 1
+    disturbed = [_gather(folds, held_out, loss, corruption) for _ in range(n_draws)]
+    rows = _join([clean, *disturbed])
+    M = len(held_out[0].batch.names)
+    trust = _fit_trust(loss, rows, mix, log_prior, n_clean=n, n_modalities=M)
+    return Calibration(mix, trust, 1.0, is_classification)
+
+
+class _Rows(NamedTuple):
+    """Held-out rows as float64 tensors; see `Said` for shapes."""
+
+    words: Tensor
+    disagreement: Tensor
+    novelty: Tensor
+    present: Tensor
+    logits: Tensor
+    y: Tensor
+    weight: Tensor
+
+
+def _join(parts: Sequence[_Rows]) -> _Rows:
+    words, disagreement, novelty, present, logits, y, weight = (
+        torch.cat(column) for column in zip(*parts, strict=True)
+    )
+    return _Rows(words, disagreement, novelty, present, logits, y, weight)
+
+
+def _gather(
+    folds: Sequence[Fold],
+    held_out: Sequence[HeldOut],
+    loss: FusionLoss,
+    corruption: Plans | None = None,
+) -> _Rows:
+    """What each fold says of the rows held out from it; clean rows choose strengths."""
+    all_said = []
+    for fold, (batch, _, _) in zip(folds, held_out, strict=True):
+        if corruption is not None:
+            plan = corruption.plan(torch.from_numpy(batch.present), batch.names)
+            batch = corrupt_batch(batch, fold.network.encoders, plan)
+        all_said.append(listen(fold, batch, all_strengths=corruption is None))
+    y = torch.cat([h.y for h in held_out])
+    weight = torch.cat([h.weight for h in held_out]).double()
+    words, *fields = (
+        torch.from_numpy(np.concatenate([getattr(s, name) for s in all_said]))
+        for name in ("words", "disagreement", "novelty", "present", "logits")
+    )
+    if corruption is None and folds[0].experts is not None:
+        words = _choose_strengths(folds, words, y, weight, loss)
+    disagreement, novelty, present, logits = fields
+    return _Rows(words, disagreement, novelty, present, logits, y, weight)
+
+
+def _choose_strengths(
+    folds: Sequence[Fold], words: Tensor, y: Tensor, weight: Tensor, loss: FusionLoss
+) -> Tensor:
+    """Settle each linear expert's strength by its held-out loss; keep that word."""
+    n_linear = words.shape[2] - len(EXPERTS)  # after the network's slot
+    linear = words[:, :, 1 : 1 + n_linear]
+    silent = linear.isnan().any(dim=-1)
+    each = loss.elementwise(linear.nan_to_num(), y)
+    share = (~silent * weight[:, None, None]).expand_as(each)
+    total = share.sum(dim=0)
+    mean = (each * share).sum(dim=0) / total.clamp_min(1e-12)
+    best = torch.where(total > 0, mean, math.inf).argmin(dim=1)  # (W,)
+    for fold in folds:
+        for m, s in enumerate(best.tolist()):
+            fold.experts.strength[m] = s  # type: ignore[union-attr]
+    index = best.view(1, -1, 1, 1).expand(len(words), -1, 1, words.shape[-1])
+    chosen = linear.gather(2, index)
+    return torch.cat([words[:, :, :1], chosen, words[:, :, 1 + n_linear :]], dim=2)
+
+
+def _fit_mix(loss: FusionLoss, rows: _Rows) -> NDArray[np.float64]:
+    """What each slot counts, (W, S), by the loss of each witness alone."""
+    able = (~rows.words[..., 0].isnan()).any(dim=0)  # (W, S)
+    start = able.double() / able.sum(dim=1, keepdim=True).clamp_min(1)
+    inverse = torch.log(torch.expm1(start.clamp_min(1e-4)))
+    raw = nn.Parameter(inverse.clone())
+    share = rows.present * rows.weight[:, None]
+
+    def mix() -> Tensor:
+        return nn.functional.softplus(raw) * able
+
+    def objective() -> Tensor:
+        each = _fit_loss(loss, mix_words(rows.words, mix()), rows.y)
+        away = 0.5 * (raw - inverse).square().sum() / (2 * PRIOR_SD) ** 2
+        return ((each * share).sum() + away) / rows.weight.sum()
+
+    _minimise(objective, [raw])
+    return mix().detach().numpy()
+
+
+def _fit_loss(loss: FusionLoss, u: Tensor, y: Tensor) -> Tensor:
+    """Negative log-likelihood (n, W); Gaussian with the best variance in regression."""
+    each = loss.elementwise(u, y)
+    if loss.is_classification:
+        return each
+    return 0.5 * each / each.detach().mean(dim=0).clamp_min(1e-9)
+
+
+def _temperature(loss: FusionLoss, rows: _Rows) -> float:
+    """By which to divide the logits of the network's own rule."""
+    if not loss.is_classification:
+        return 1.0
     log_t = nn.Parameter(torch.zeros((), dtype=torch.float64))
-    if is_classification:
-        fitted = [*fitted, log_t]
-    start = [p.detach().clone() for p in fitted]
+    weight = rows.weight * rows.present.any(dim=1)
 
     def objective() -> Tensor:
-        logits = fusion(z, u, present).logits
-        if is_classification:
-            logits = logits / log_t.exp()
-        each = loss.elementwise(logits, y, mix=True)[:, 0]
-        fit = (each * weight).sum() / weight.sum()
-        if not is_classification:  # Gaussian likelihood with the best variance
-            fit = 0.5 * fit.clamp_min(1e-12).log()
-        away = sum((p - p0).square().sum() for p, p0 in zip(fitted, start, strict=True))
-        return fit + 0.5 * away / PRIOR_SD**2 / len(y)
-
-    if fitted:
-        _minimise(objective, fitted)
-        network.fusion.load_state_dict(fusion.state_dict())
-    return math.exp(log_t.item()), alone
-
-
-@torch.no_grad()
-def _collect(
-    network: FusionNetwork, dataset: BatchDataset, corruption: Corruption | None
-) -> tuple[Tensor, ...]:
-    """What the modalities know and say of the held-out rows, in float64."""
-    network.eval()
-    device = next(network.parameters()).device
-    parts: list[tuple[Tensor, ...]] = []
-    for how in [None] if corruption is None else [None, corruption]:
-        for x, target in BatchIterator(dataset, 256, corruption=how):
-            z, u, _ = network.encode(**to_device(x, device))
-            parts.append(
-                (
-                    z.double().cpu(),
-                    u.double().cpu(),
-                    x["present"],
-                    target["y"],
-                    target["weight"].double(),
-                )
-            )
-    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
-
-
-def _alone_temperatures(
-    loss: FusionLoss, u: Tensor, present: Tensor, y: Tensor, weight: Tensor
-) -> NDArray[np.float64]:
-    """Temperature of each modality's own logits; 1 in regression."""
-    M = u.shape[1]
-    log_t = nn.Parameter(torch.zeros(M, dtype=torch.float64))
-    share = present * weight[:, None]
-    if not loss.is_classification or not bool(share.any()):
-        return np.ones(M)
-
-    def objective() -> Tensor:
-        scaled = u / log_t.exp()[:, None, None]
-        each = loss.elementwise(scaled, y, mix=True)[..., 0]  # (B, M)
-        away = 0.5 * log_t.square().sum() / PRIOR_SD**2
-        return (each * share).sum() / weight.sum() + away / len(y)
+        each = loss.elementwise(rows.logits / log_t.exp(), rows.y)
+        away = 0.5 * log_t.square() / PRIOR_SD**2
+        return ((each * weight).sum() + away) / weight.sum().clamp_min(1e-12)
 
     _minimise(objective, [log_t])
-    return log_t.detach().exp().numpy()
+    return math.exp(log_t.item())
 
 
-def _minimise(objective: Any, parameters: list[nn.Parameter]) -> None:
+def _fit_trust(
+    loss: FusionLoss,
+    rows: _Rows,
+    mix: NDArray[np.float64],
+    log_prior: Tensor,
+    *,
+    n_clean: int,
+    n_modalities: int,
+) -> Trust:
+    """The gate by the truth each witness told, then the output by the fused loss."""
+    u = mix_words(rows.words, torch.from_numpy(mix))
+    signs = signs_of(
+        u,
+        rows.disagreement,
+        rows.novelty,
+        rows.present,
+        n_modalities=n_modalities,
+        is_classification=loss.is_classification,
+    )
+    W = signs.shape[1]
+    prior_signs = torch.tensor(EXPECTED[loss.is_classification])
+    trust = Trust(n_modalities, W, prior_signs, log_prior).double()
+    seen = (rows.present * rows.weight[:, None]).double()
+    total = seen.sum(dim=0).clamp_min(1e-12)[:, None]
+    trust.sign_mean[:] = (signs * seen[..., None]).sum(dim=0) / total
+    gap = (signs - trust.sign_mean).square() * seen[..., None]
+    trust.sign_sd[:] = (gap.sum(dim=0) / total).sqrt().clamp_min(1e-3)
+    each = loss.elementwise(u, rows.y)
+    if loss.is_classification:
+        truth = torch.exp(-each)
+    else:
+        usual = (each * seen)[:n_clean].sum() / seen[:n_clean].sum().clamp_min(1e-12)
+        truth = torch.exp(-each / (2 * usual.clamp_min(1e-6)))
+    weight = rows.weight.clone()
+    weight[n_clean:] *= DISTURBED * n_clean / max(len(weight) - n_clean, 1)
+
+    gate_start, output_start = (
+        [p.detach().clone() for p in parameters]
+        for parameters in (trust.gate_parameters(), trust.output_parameters())
+    )
+
+    def gate_objective() -> Tensor:
+        miss = nn.functional.binary_cross_entropy_with_logits(
+            trust.confidence(signs), truth, reduction="none"
+        )
+        away = _distance(trust.gate_parameters(), gate_start)
+        return ((miss * seen).sum() + 0.5 * away / GATE_SD**2) / n_clean
+
+    def output_objective() -> Tensor:
+        result = trust.weigh(u, confidence, rows.present)
+        each = _fit_loss(loss, result.parts.sum(dim=1, keepdim=True), rows.y)[:, 0]
+        away = _distance(trust.output_parameters(), output_start)
+        return ((each * weight).sum() + 0.5 * away / PRIOR_SD**2) / weight.sum()
+
+    if W > 1:
+        _minimise(gate_objective, trust.gate_parameters(), max_iter=80)
+    confidence = trust.confidence(signs).detach()
+    _minimise(output_objective, trust.output_parameters())
+    return trust
+
+
+def _distance(parameters: Sequence[Tensor], start: Sequence[Tensor]) -> Tensor:
+    """Squared distance from where parameters began."""
+    pairs = zip(parameters, start, strict=True)
+    return torch.stack([(p - p0).square().sum() for p, p0 in pairs]).sum()
+
+
+def _minimise(
+    objective: Callable[[], Tensor], parameters: list[nn.Parameter], max_iter: int = 60
+) -> None:
     """Full-batch L-BFGS; keeps the start if it ends anywhere worse."""
     start = [p.detach().clone() for p in parameters]
     before = objective().item()
     optimiser = torch.optim.LBFGS(
-        parameters, max_iter=40, line_search_fn="strong_wolfe"
+        parameters, max_iter=max_iter, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:

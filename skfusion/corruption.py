@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from sklearn.base import BaseEstimator
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from skfusion._sklearn import Interval
 
-__all__ = ["Corruption", "CorruptionPlan"]
+__all__ = ["Corruption", "CorruptionPlan", "Drop", "Noise", "Swap"]
 
 
 class CorruptionPlan(NamedTuple):
@@ -25,6 +26,13 @@ class CorruptionPlan(NamedTuple):
     noise: Tensor
     swap: Tensor
     drop: Tensor
+
+
+class Plans(Protocol):
+    """What `corrupt` takes: a spec that decides, row by row, what happens."""
+
+    def plan(self, present: Tensor, names: Sequence[str] = ()) -> CorruptionPlan:
+        """Draw the fate of a batch from torch's random state."""
 
 
 class Corruption(BaseEstimator):
@@ -64,13 +72,15 @@ class Corruption(BaseEstimator):
         self.p_drop = p_drop
         self.max_sd = max_sd
 
-    def plan(self, present: Tensor) -> CorruptionPlan:
+    def plan(self, present: Tensor, names: Sequence[str] = ()) -> CorruptionPlan:
         """Draw the fate of a batch from torch's random state.
 
         Parameters
         ----------
         present : Tensor (B, M), bool
             True = present; only what is present is disturbed.
+        names : sequence of M str
+            The modalities' names, which this spec does not need.
         """
         B, M = present.shape
         hit = (torch.rand(B, M) < self.p_corrupt) & present
@@ -79,3 +89,107 @@ class Corruption(BaseEstimator):
         drop = (torch.rand(B, M) < self.p_drop) & present
         emptied = (drop == present).all(dim=1, keepdim=True)
         return CorruptionPlan(noise, swap, drop & ~emptied)
+
+
+class _OnOne(BaseEstimator):
+    """Base of what befalls one modality of each row: a named one, or any at random."""
+
+    modality: str | None
+    _parameter_constraints: dict[str, list[Any]] = {"modality": [str, None]}
+
+    def _chosen(self, present: Tensor, names: Sequence[str]) -> Tensor:
+        """Which modality of each row is meant, (B, M); only present ones are."""
+        if self.modality is not None:
+            if self.modality not in names:
+                raise ValueError(
+                    f"The 'modality' parameter of {type(self).__name__} must be None "
+                    f"or one of {tuple(names)}. Got {self.modality!r} instead."
+                )
+            chosen = torch.zeros_like(present)
+            chosen[:, list(names).index(self.modality)] = True
+            return chosen & present
+        score = torch.rand(present.shape).masked_fill(~present, -1.0)
+        first = score.argmax(dim=1, keepdim=True)
+        return torch.zeros_like(present).scatter_(1, first, True) & present
+
+
+class Noise(_OnOne):
+    """Noise on one modality of each row.
+
+    Parameters
+    ----------
+    sd : float, default=1.0
+        Standard deviation, in standardised units; see `Encoder.add_noise` of each
+        modality for what it means there.
+    modality : str or None, default=None
+        Which modality; None draws a present one for each row.
+
+    Examples
+    --------
+    >>> from skfusion.corruption import Noise
+    >>> Noise(3.0)
+    Noise(sd=3.0)
+    """
+
+    _parameter_constraints = {
+        **_OnOne._parameter_constraints,
+        "sd": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, sd: float = 1.0, *, modality: str | None = None) -> None:
+        self.sd = sd
+        self.modality = modality
+
+    def plan(self, present: Tensor, names: Sequence[str] = ()) -> CorruptionPlan:
+        """Draw the fate of a batch from torch's random state."""
+        chosen = self._chosen(present, names)
+        nothing = torch.zeros_like(present)
+        return CorruptionPlan(chosen * float(self.sd), nothing, nothing.clone())
+
+
+class Swap(_OnOne):
+    """Another row's content in one modality of each row.
+
+    Parameters
+    ----------
+    modality : str or None, default=None
+        Which modality; None draws a present one for each row.
+
+    Examples
+    --------
+    >>> from skfusion.corruption import Swap
+    >>> Swap(modality="photo")
+    Swap(modality='photo')
+    """
+
+    def __init__(self, *, modality: str | None = None) -> None:
+        self.modality = modality
+
+    def plan(self, present: Tensor, names: Sequence[str] = ()) -> CorruptionPlan:
+        """Draw the fate of a batch from torch's random state."""
+        nothing = torch.zeros_like(present)
+        return CorruptionPlan(nothing.float(), self._chosen(present, names), nothing)
+
+
+class Drop(_OnOne):
+    """Absence of one modality of each row, also where it is the last.
+
+    Parameters
+    ----------
+    modality : str or None, default=None
+        Which modality; None draws a present one for each row.
+
+    Examples
+    --------
+    >>> from skfusion.corruption import Drop
+    >>> Drop(modality="photo")
+    Drop(modality='photo')
+    """
+
+    def __init__(self, *, modality: str | None = None) -> None:
+        self.modality = modality
+
+    def plan(self, present: Tensor, names: Sequence[str] = ()) -> CorruptionPlan:
+        """Draw the fate of a batch from torch's random state."""
+        nothing = torch.zeros_like(present)
+        return CorruptionPlan(nothing.float(), nothing, self._chosen(present, names))

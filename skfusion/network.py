@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["AttentionPooling", "Encoder", "FusionNetwork", "NetworkOutput"]
+__all__ = [
+    "AttentionPooling",
+    "Encoded",
+    "Encoder",
+    "FusionNetwork",
+    "NetworkOutput",
+    "Tokens",
+]
 
 
 class Encoder(nn.Module):
@@ -53,34 +60,63 @@ class Encoder(nn.Module):
         return None
 
 
+class Tokens(NamedTuple):
+    """Tokens of one modality, for the rules that read below the pooled vectors.
+
+    **Shape**: h (B, T, D); mask (B, T), True = present, all False where the modality
+    is absent.
+    """
+
+    h: Tensor
+    mask: Tensor
+
+
+class Encoded(NamedTuple):
+    """Everything that is known below the fusion.
+
+    **Shape**: z (B, M, K, D), what the modalities know; u (B, M, K, C), what each says
+    alone; pooled (B, M, D), what attention gathered, before it was normalised and
+    averaged over the members; attention, one (B, T_m) tensor a modality; tokens, one
+    `Tokens` a modality where the rule asks for them, else empty.
+    """
+
+    z: Tensor
+    u: Tensor
+    pooled: Tensor
+    attention: tuple[Tensor, ...]
+    tokens: tuple[Tokens, ...]
+
+
 class FusionResult(NamedTuple):
     """What a fusion rule gives back.
 
     **Shape**: logits (B, K, C); weights (B, M), rows sum to 1 over present modalities;
-    confidence (B, M, K), logits of the confidence gate, or None where there is no gate;
-    joint_share (B,), the part of the output that belongs to no single modality, 0 to 1.
+    parts (B, M, C), how much of the members' mean logits each modality contributed, so
+    that the rest is joint; joint (B, K, C), what the joint part says by itself and is
+    taught to say, or None where the rule has none.
     """
 
     logits: Tensor
     weights: Tensor
-    confidence: Tensor | None
-    joint_share: Tensor
+    parts: Tensor
+    joint: Tensor | None = None
 
 
 class NetworkOutput(NamedTuple):
     """What the network gives back.
 
-    **Shape**: logits (B, K, C); unimodal (B, M, K, C), what each modality says alone;
-    present (B, M); weights, confidence and joint_share as in `FusionResult`; attention,
-    one (B, T_m) tensor a modality, 0 where the token or the modality is absent.
+    **Shape**: logits, weights, parts and joint as in `FusionResult`; unimodal
+    (B, M, K, C), what each modality says alone; present (B, M); pooled and attention as
+    in `Encoded`, 0 where the token or the modality is absent.
     """
 
     logits: Tensor
     unimodal: Tensor
     present: Tensor
     weights: Tensor
-    confidence: Tensor | None
-    joint_share: Tensor
+    parts: Tensor
+    joint: Tensor | None
+    pooled: Tensor
     attention: tuple[Tensor, ...]
 
 
@@ -185,9 +221,10 @@ class FusionNetwork(nn.Module):
     ----------
     encoders : sequence of M Encoder
     fusion : nn.Module
-        Built by a fusion spec: ``(z (B, M, K, D), u (B, M, K, C), present (B, M))``
-        to `FusionResult`. Its attribute ``trains_heads`` tells whether what the
-        modalities say alone also teaches their encoders.
+        Built by a fusion spec: ``(z (B, M, K, D), u (B, M, K, C), present (B, M),
+        tokens)`` to `FusionResult`. Its attribute ``trains_heads`` tells whether what
+        the modalities say alone also teaches their encoders, ``reads_tokens`` whether
+        it is given their tokens.
     prior : Tensor of shape (C,)
         Output where every modality is absent: log of the class shares, or 0.
     """
@@ -238,18 +275,19 @@ class FusionNetwork(nn.Module):
         noise : Tensor (B, M), optional
             Standard deviation of the noise to add to each modality's input.
         """
-        z, u, attention = self.encode(inputs, present, noise)
-        fused = self.fusion(z, u, present)
+        found = self.encode(inputs, present, noise)
+        fused = self.fusion(found.z, found.u, present, found.tokens)
         nothing = ~present.any(dim=1)
         logits = torch.where(nothing[:, None, None], self.prior, fused.logits)
         return NetworkOutput(
             logits,
-            u,
+            found.u,
             present,
             fused.weights,
-            fused.confidence,
-            fused.joint_share,
-            attention,
+            fused.parts,
+            fused.joint,
+            found.pooled,
+            found.attention,
         )
 
     def encode(
@@ -257,26 +295,33 @@ class FusionNetwork(nn.Module):
         inputs: Sequence[dict[str, Tensor]],
         present: Tensor,
         noise: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Everything below the fusion: z (B, M, K, D), u (B, M, K, C), attention."""
+    ) -> Encoded:
+        """Everything below the fusion."""
         columns = [
             self._modality(
                 m, inputs[m], present[:, m], None if noise is None else noise[:, m]
             )
             for m in range(len(self.encoders))
         ]
-        z, u, attention = zip(*columns, strict=True)
-        return torch.stack(z, dim=1), torch.stack(u, dim=1), attention
+        z, u, pooled, attention, tokens = zip(*columns, strict=True)
+        return Encoded(
+            torch.stack(z, dim=1),
+            torch.stack(u, dim=1),
+            torch.stack(pooled, dim=1),
+            attention,
+            tokens if self.fusion.reads_tokens else (),
+        )
 
     def _modality(
         self, m: int, inputs: dict[str, Tensor], present: Tensor, sd: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode the present rows of modality m; z and u of the others are 0."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tokens]:
+        """Encode the present rows of modality m; what is said of the others is 0."""
         B, K, D = len(present), self.n_members, self.d_model
         C = len(self.prior)
         if not present.any():
             zero = self.prior.new_zeros
-            return zero(B, K, D), zero(B, K, C), zero(B, 1)
+            tokens = Tokens(zero(B, 1, D), present[:, None])
+            return zero(B, K, D), zero(B, K, C), zero(B, D), zero(B, 1), tokens
         rows = None if present.all() else present.nonzero().squeeze(1)
         if rows is not None:
             inputs = {key: x.index_select(0, rows) for key, x in inputs.items()}
@@ -292,10 +337,14 @@ class FusionNetwork(nn.Module):
         expert = encoder.expert_logits(inputs)
         if expert is not None:
             u = u + expert.unsqueeze(1)
+        gathered = pooled.mean(dim=1)
         if rows is None:
-            return z, u, a
-        return (
-            z.new_zeros(B, K, D).index_copy(0, rows, z),
-            u.new_zeros(B, K, C).index_copy(0, rows, u),
-            a.new_zeros(B, a.shape[1]).index_copy(0, rows, a),
-        )
+            return z, u, gathered, a, Tokens(h, mask)
+
+        def spread(x: Tensor) -> Tensor:
+            return x.new_zeros(B, *x.shape[1:]).index_copy(0, rows, x)
+
+        if self.fusion.reads_tokens:
+            h, mask = spread(h), spread(mask)
+        tokens = Tokens(h, mask)
+        return spread(z), spread(u), spread(gathered), spread(a), tokens

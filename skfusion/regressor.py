@@ -32,13 +32,23 @@ class FusionRegressor(RegressorMixin, BaseFusion):
     fusion : {"adaptive", "attention", "concat", "mean"} or Fusion, default="adaptive"
         How what the modalities know and say is fused; a name stands for the rule with
         its defaults, such as :class:`~skfusion.fusion.AdaptiveFusion`.
+    experts : "auto" or None, default="auto"
+        "auto" lets fast scikit-learn models (linear ones, forests, boosted trees) learn
+        on a summary of each modality, and on all summaries together, beside the
+        network. Held-out rows decide what each counts; see `expert_weights_`. Only with
+        ``fusion="adaptive"``.
     corruption : "auto", Corruption or None, default="auto"
         How modalities are disturbed during training, which teaches the network whom to
         trust and to do without. "auto" is `Corruption()`, at half its rates below 500
         rows; None trains on clean rows only. A single modality is never disturbed.
+    n_folds : int or "auto", default="auto"
+        Networks that are trained, each on all rows but one fold, which then tells how
+        far it can be trusted; their outputs are averaged. 1 trains one network and
+        holds out `validation_fraction` of the rows. "auto" is 5 below 1,000 rows, else
+        1.
     n_members : int or "auto", default="auto"
         Members of the parameter-efficient ensemble that shares the encoders. "auto" is
-        8 up to 2,000 rows, 4 up to 10,000 and 2 above.
+        4 for one fold of up to 10,000 rows, else 2.
     d_model : int, default=128
         Width of tokens and of what a modality knows. A multiple of the attention heads.
     dropout : float, default=0.25
@@ -57,11 +67,11 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         Decoupled weight decay of AdamW.
     early_stopping : bool or "auto", default="auto"
         True holds out validation rows, stops when their loss no longer improves, and
-        keeps the best epoch. "auto" holds them out, from 100 rows, only to fit the
-        temperature and the trust in each modality, and runs every epoch, which
-        measured better. False learns from every row and fits neither.
+        keeps the best epoch. "auto" holds them out, from 100 rows, only to learn whom
+        to trust, and runs every epoch, which measured better. False learns from every
+        row: experts stay out, and all modalities weigh the same.
     validation_fraction : float, default=0.1
-        Share of the training rows to hold out.
+        Share of the training rows to hold out, where there is one fold.
     n_iter_no_change : int, default=16
         Epochs without improvement after which `early_stopping=True` stops.
     warm_start : bool, default=False
@@ -86,15 +96,15 @@ class FusionRegressor(RegressorMixin, BaseFusion):
     modalities_ : ModalityTransformer
         The fitted modalities; missing where `fit` was given a `ModalityBatch`.
     history_ : DataFrame
-        One row an epoch: losses of the fused output and of each modality, seconds.
+        One row an epoch of the first fold: losses of the fused output and of each
+        modality, seconds.
     n_iter_ : int
         Epochs run.
-    temperature_ : float
-        By which the logits are divided; fitted on held-out rows, else 1.
-    modality_temperatures_ : ndarray of shape (n_modalities,)
-        The same for what each modality says alone.
+    expert_weights_ : DataFrame, or None
+        What the network and each kind of expert count in the word of each modality
+        and of the joint part; fitted on held-out rows, None where there are none.
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the torch network.
+        The trained net of the first fold; ``net_.module_`` is the torch network.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -143,6 +153,9 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         y = standardised * self.y_scale_ + self.y_mean_
         return y[:, 0] if self._flat else y
 
+    def _in_output_units(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
+        return parts * self.y_scale_
+
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Predicted value of each row, in the units of `y`.
 
@@ -154,7 +167,7 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_targets), as in `fit`
         """
-        return self._in_units(self._outputs(self._batch(X)).logits.mean(axis=1))
+        return self._in_units(self._outputs(self._batch(X)).logits)
 
     def modality_predict(self, X: Any) -> dict[str, NDArray[np.float64]]:
         """What each modality predicts alone, in the units of `y`.
@@ -164,7 +177,7 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         y : dict of str to ndarray of shape (n_samples,) or (n_samples, n_targets)
             Where a modality is absent, the mean of the training rows.
         """
-        alone = self._outputs(self._batch(X)).unimodal.mean(axis=2)  # (n, M, C)
+        alone = self._outputs(self._batch(X)).unimodal  # (n, M, C)
         return {
             name: self._in_units(alone[:, m])
             for m, name in enumerate(self.modality_names_)

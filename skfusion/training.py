@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from skfusion.batch import Block, ModalityBatch
-from skfusion.corruption import Corruption
+from skfusion.corruption import CorruptionPlan, Plans
 from skfusion.network import FusionNetwork, NetworkOutput
 
 __all__ = [
@@ -35,7 +35,9 @@ __all__ = [
     "Recipe",
     "automatic_epochs",
     "block_tensors",
+    "corrupt_batch",
     "history_frame",
+    "interrupted",
     "resolve_device",
     "to_device",
     "train",
@@ -50,7 +52,7 @@ class Recipe(NamedTuple):
     lr: float
     weight_decay: float
     n_iter_no_change: int | None
-    corruption: Corruption | None
+    corruption: Plans | None
     device: str
     callbacks: Sequence[Any]
     verbose: int
@@ -75,6 +77,54 @@ def _to_tensor(array: Any) -> Tensor:
     return torch.from_numpy(array)  # already a copy: rows are picked by index
 
 
+def corrupt_batch(
+    batch: ModalityBatch, encoders: Any, plan: CorruptionPlan
+) -> ModalityBatch:
+    """Carry out a plan on the rows of a batch, by torch's random state.
+
+    `encoders` are those of the network, in order. Swapped content comes from another
+    row of the batch. Noise that leaves an array's type (grain on pixels, hiss on
+    log-mel codes) is rounded back to it.
+    """
+    n = len(batch)
+    blocks = {}
+    for m, (name, block) in enumerate(batch.blocks.items()):
+        source = np.arange(n)
+        swapped = plan.swap[:, m].nonzero().squeeze(1).numpy()
+        step = torch.randint(1, max(n, 2), (len(swapped),)).numpy()
+        source[swapped] = (swapped + step) % n
+        block = block[source]
+        present = block.present & ~plan.drop[:, m].numpy()
+        rows = np.flatnonzero((plan.noise[:, m] > 0).numpy() & present)
+        arrays = dict(block.arrays)
+        if len(rows):
+            device = next(encoders[m].parameters()).device
+            inputs = to_device(block_tensors(block, rows), device)
+            noisy = encoders[m].add_noise(inputs, plan.noise[rows, m].to(device))
+            for key, array in arrays.items():
+                if noisy[key] is not inputs[key]:
+                    arrays[key] = _put_rows(array, rows, noisy[key].cpu())
+        blocks[name] = Block(arrays, present, block.cells)
+    return ModalityBatch(blocks, batch.modalities)
+
+
+def _put_rows(array: Any, rows: NDArray[np.intp], values: Tensor) -> Any:
+    """An array, dense or CSR, in which some rows have other values."""
+    if sparse.issparse(array):
+        coo = values.coalesce()
+        index, data = coo.indices().numpy(), coo.values().numpy()
+        new = sparse.csr_matrix((data, index), shape=(len(rows), array.shape[1]))
+        place = np.arange(array.shape[0])
+        place[rows] = array.shape[0] + np.arange(len(rows))
+        return sparse.vstack([array, new], format="csr", dtype=array.dtype)[place]
+    if array.dtype.kind in "iu":
+        limits = np.iinfo(array.dtype)
+        values = values.round().clamp(limits.min, limits.max)
+    array = array.copy()
+    array[rows] = values.numpy().astype(array.dtype)
+    return array
+
+
 class BatchDataset(torch.utils.data.Dataset):
     """Rows of a `ModalityBatch` with their targets and weights.
 
@@ -97,7 +147,7 @@ class BatchDataset(torch.utils.data.Dataset):
         return self.rows(torch.tensor([i]), None)
 
     def rows(
-        self, index: Tensor, corruption: Corruption | None
+        self, index: Tensor, corruption: Plans | None
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Assemble a batch, disturbed as the corruption says."""
         present = self.present[index]
@@ -116,7 +166,7 @@ class BatchDataset(torch.utils.data.Dataset):
             inputs.append(block_tensors(block, source.numpy()))
         present &= ~plan.drop
         # What was swapped says nothing of this row's truth, so the modality's own head
-        # is not taught by it; the gate is.
+        # is not taught by it.
         target["honest"] = ~plan.swap
         return {"inputs": inputs, "present": present, "noise": plan.noise}, target
 
@@ -130,7 +180,7 @@ class BatchIterator:
         batch_size: int,
         *,
         shuffle: bool = False,
-        corruption: Corruption | None = None,
+        corruption: Plans | None = None,
     ) -> None:
         self.dataset, self.batch_size = dataset, batch_size
         self.shuffle, self.corruption = shuffle, corruption
@@ -149,7 +199,7 @@ class BatchIterator:
 
 
 class FusionLoss(nn.Module):
-    """Loss of the fused output, of each modality alone, and of the confidence gate.
+    """Loss of the fused output, of each modality alone, and of the joint part.
 
     In evaluation mode it is the fused loss only, which early stopping watches. After
     each call `parts` holds the fused loss and that of each modality.
@@ -167,7 +217,7 @@ class FusionLoss(nn.Module):
         if self.training:
             fused = self.elementwise(output.logits, y).mean(dim=1)  # (B,)
         else:
-            fused = self.elementwise(output.logits, y, mix=True)[:, 0]
+            fused = self.elementwise(output.logits.mean(dim=1), y)
         loss = (fused * weight).sum() / total
 
         alone = self.elementwise(output.unimodal, y).mean(dim=2)  # (B, M)
@@ -182,42 +232,18 @@ class FusionLoss(nn.Module):
             return loss
         # A modality that is seldom there weighs as much as its rows do.
         loss = loss + (alone * share.sum(dim=0) / total).sum()
-        if output.confidence is not None:
-            gate = nn.functional.binary_cross_entropy_with_logits(
-                output.confidence, self.trust(output, y), reduction="none"
-            ).mean(dim=2)
-            seen = output.present * weight[:, None]
-            loss = loss + (gate * seen).sum() / total
+        if output.joint is not None:
+            joint = self.elementwise(output.joint, y).mean(dim=1)
+            loss = loss + (joint * weight).sum() / total
         return loss
 
-    def elementwise(self, logits: Tensor, y: Tensor, *, mix: bool = False) -> Tensor:
-        """Loss of each output, (B, ..., K, C) -> (B, ..., K).
-
-        With `mix` the members' probabilities are averaged first, (B, ..., 1).
-        """
+    def elementwise(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Loss of each output, (B, ..., C) -> (B, ...)."""
         if not self.is_classification:
-            if mix:
-                logits = logits.mean(dim=-2, keepdim=True)
             y = y.view(len(y), *[1] * (logits.dim() - 2), -1)
             return (logits - y).square().mean(dim=-1)
-        log_p = logits.log_softmax(dim=-1)
-        if mix:
-            log_p = log_p.logsumexp(dim=-2, keepdim=True) - math.log(log_p.shape[-2])
-        index = y.view(-1, *[1] * (logits.dim() - 1)).expand(*log_p.shape[:-1], 1)
-        return -log_p.gather(-1, index).squeeze(-1)
-
-    def trust(self, output: NetworkOutput, y: Tensor) -> Tensor:
-        """How far each modality deserved trust, (B, M, K), between 0 and 1.
-
-        The probability it gave to the truth; for a regression ``exp(-e^2 / 2 s^2)``,
-        with e its error and s^2 the mean squared error of the batch.
-        """
-        loss = self.elementwise(output.unimodal.detach(), y)
-        if self.is_classification:
-            return torch.exp(-loss)
-        seen = output.present.unsqueeze(-1).expand_as(loss)
-        scale = loss[seen].mean().clamp_min(1e-6) if seen.any() else 1.0
-        return torch.exp(-loss / (2 * scale))
+        index = y.view(-1, *[1] * (logits.dim() - 1)).expand(*logits.shape[:-1], 1)
+        return -logits.log_softmax(dim=-1).gather(-1, index).squeeze(-1)
 
 
 # ---------------------------------------------------------------- callbacks
@@ -279,9 +305,16 @@ class BestEpoch(Callback):
 class Progress(Callback):
     """A bar with the epoch, losses and time left, in terminals and notebooks."""
 
+    def __init__(self, label: str | None = None) -> None:
+        self.label = label
+
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         self.bar_ = tqdm(
-            total=net.max_epochs, unit="epoch", file=sys.stderr, leave=True
+            desc=self.label,
+            total=net.max_epochs,
+            unit="epoch",
+            file=sys.stderr,
+            leave=True,
         )
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
@@ -372,6 +405,7 @@ def train(
     recipe: Recipe,
     *,
     is_classification: bool,
+    label: str | None = None,
 ) -> skorch.NeuralNet:
     """Train a network in place and return the skorch net that holds it.
 
@@ -409,7 +443,7 @@ def train(
     if valid is not None:
         callbacks.append(("best_epoch", BestEpoch(recipe.n_iter_no_change)))
     if recipe.verbose:
-        callbacks.append(("progress", Progress()))
+        callbacks.append(("progress", Progress(label)))
     callbacks.extend(recipe.callbacks)
     net = skorch.NeuralNet(
         network,
@@ -434,6 +468,14 @@ def train(
     net.fit(dataset, None)
     _forget_training_data(net)
     return net
+
+
+def interrupted(net: skorch.NeuralNet) -> bool:
+    """Whether Ctrl-C ended the training, rather than its last epoch or its patience."""
+    done = sum("train_loss_fused" in row for row in net.history)
+    waits = [c for c in net.callbacks_ if isinstance(c[1], BestEpoch)]
+    patient = any(c.patience and c.waited_ >= c.patience for _, c in waits)
+    return done < net.max_epochs and not patient
 
 
 def _forget_training_data(net: skorch.NeuralNet) -> None:

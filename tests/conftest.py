@@ -119,8 +119,21 @@ def view_triples():
 
 @pytest.fixture
 def tiny():
-    """Parameters that make a fit last a fraction of a second."""
-    return {"max_epochs": 3, "d_model": 16, "n_members": 2, "random_state": 0}
+    """Parameters that make a fit last a fraction of a second: one network alone."""
+    return {
+        "max_epochs": 3,
+        "d_model": 16,
+        "n_members": 2,
+        "n_folds": 1,
+        "experts": None,
+        "random_state": 0,
+    }
+
+
+@pytest.fixture
+def whole(tiny):
+    """As small, with experts and two folds: everything that the defaults have."""
+    return tiny | {"n_folds": 2, "experts": "auto"}
 
 
 # ---------------------------------------------------------------- modalities

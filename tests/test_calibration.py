@@ -1,153 +1,426 @@
+"""What is fitted on held-out rows: the mix of words, trust, the output's sureness."""
+
 import copy
 import math
 
 import numpy as np
 import pytest
 import torch
+from scipy.special import log_softmax
+from torch import nn
 
-from skfusion.calibration import calibrate
-from skfusion.corruption import Corruption
-from skfusion.training import BatchIterator, FusionLoss
-from tests.test_training import make_dataset, make_network, run
+from skfusion.batch import Block, ModalityBatch
+from skfusion.calibration import HeldOut, calibrate, mix_words
+from skfusion.corruption import Corruption, Noise
+from skfusion.ensemble import Fold, Said, listen, mean_said
+from skfusion.experts import EXPERTS
+from skfusion.fusion import AdaptiveFusion, MeanFusion
+from skfusion.fusion.base import FusionShape
+from skfusion.network import Encoder, FusionNetwork
+from skfusion.training import BatchDataset, Recipe, corrupt_batch, train
+
+D, WIDTH = 8, 6
+NAMES = ("left", "right")
+PRIOR = torch.tensor([0.3, 0.7]).log()
+
+
+class Linear(Encoder):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(WIDTH, D)
+
+    def forward(self, inputs):
+        h = self.linear(inputs["x"]).unsqueeze(1)
+        return h, h.new_ones(h.shape[:2], dtype=torch.bool)
+
+
+def make_rows(n, seed, flip=0.0, *, is_classification=True, absent=True):
+    """Two modalities that lie close to a line, so that noise shows, and the truth."""
+    rng = np.random.default_rng(seed)
+    line = rng.normal(size=(2, n, 1))
+    x = (line + rng.normal(0, 0.3, (2, n, WIDTH))).astype(np.float32)
+    total = line.sum(axis=(0, 2))
+    y = torch.from_numpy(total[:, None].astype(np.float32))
+    if is_classification:
+        y = torch.from_numpy(((total > 0) ^ (rng.random(n) < flip)).astype(np.int64))
+    present = np.ones((2, n), dtype=bool)
+    if absent:
+        present[0, ::7], present[1, 3::7] = False, False
+    blocks = {
+        name: Block({"x": x[m]}, present[m].copy()) for m, name in enumerate(NAMES)
+    }
+    return HeldOut(ModalityBatch(blocks, dict.fromkeys(NAMES)), y, torch.ones(n))
+
+
+def make_network(rule, *, is_classification=True):
+    torch.manual_seed(0)
+    prior = PRIOR if is_classification else torch.zeros(1)
+    outputs = len(prior)
+    return FusionNetwork(
+        [Linear(), Linear()],
+        rule.build(FusionShape(2, D, outputs, 2, 1000, is_classification, 0.0)),
+        d_model=D,
+        prior=prior,
+        n_members=2,
+        n_heads=2,
+        dropout=0.0,
+    )
+
+
+def make_fold(rule=None, *, is_classification=True, experts=None):
+    learned = make_rows(300, seed=0, is_classification=is_classification)
+    network = make_network(
+        rule or AdaptiveFusion(n_heads=2), is_classification=is_classification
+    )
+    recipe = Recipe(12, 32, 1e-2, 0.0, None, Corruption(), "cpu", [], 0)
+    data = BatchDataset(learned.batch, learned.y)
+    train(network, NAMES, data, None, recipe, is_classification=is_classification)
+    return Fold(network, experts, learned.batch, is_classification=is_classification)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Folds trained once; tests that change them take copies."""
+    return {
+        "trust": make_fold(),
+        "own rule": make_fold(MeanFusion(n_heads=2)),
+        "regression": make_fold(is_classification=False),
+    }
 
 
 @pytest.fixture
-def network():
-    return run(max_epochs=10).module_.eval()
+def fold(trained):
+    return copy.deepcopy(trained["trust"])
+
+
+@pytest.fixture
+def plain_fold(trained):
+    """A fold whose rule has the last word itself."""
+    return copy.deepcopy(trained["own rule"])
 
 
 @pytest.fixture
 def held_out():
-    return make_dataset(400, seed=1, flip=0.2)
+    return make_rows(300, seed=1, flip=0.1)
 
 
-def fit(network, dataset, corruption=None, *, is_classification=True):
+def fit(folds, held_out, corruption=None, *, learns_trust=True, is_classification=True):
+    folds = folds if isinstance(folds, list) else [folds]
+    held_out = held_out if isinstance(held_out, list) else [held_out]
     torch.manual_seed(0)
-    return calibrate(network, dataset, corruption, is_classification=is_classification)
+    return calibrate(
+        folds,
+        held_out,
+        corruption,
+        is_classification=is_classification,
+        learns_trust=learns_trust,
+        log_prior=(PRIOR if is_classification else torch.zeros(1)).double(),
+    )
 
 
-def loss_of(network, dataset, temperature=1.0):
-    loss = FusionLoss(("left", "right"), is_classification=True).eval()
-    ((x, target),) = BatchIterator(dataset, len(dataset))
-    with torch.no_grad():
-        output = network(**x)
-        return loss(output._replace(logits=output.logits / temperature), target).item()
+def logits_of(calibration, said):
+    if calibration.trust is None:
+        return said.logits / calibration.temperature
+    return calibration.weigh(said, calibration.words(said)).parts.sum(dim=1).numpy()
 
 
-def sharpen(network, factor, names=("left", "right")):
+def loss_of(logits, held_out):
+    rows = np.arange(len(held_out.y))
+    return -log_softmax(logits, axis=-1)[rows, held_out.y].mean()
+
+
+def weights_of(calibration, fold, batch):
+    """Weights of the modalities beside one another, as estimators report them."""
+    said = listen(fold, batch, exact=True)
+    weights = calibration.weigh(said, calibration.words(said)).weights.numpy()[:, :2]
+    total = weights.sum(axis=1, keepdims=True)
+    return weights / np.where(total > 0, total, 1)
+
+
+def sharpen(fold, factor, names=NAMES):
     """Make what modalities say `factor` times as sure."""
     with torch.no_grad():
-        for m, name in enumerate(("left", "right")):
+        for m, name in enumerate(NAMES):
             if name in names:
-                network.heads[m].weight.mul_(factor)
-                network.heads[m].bias.mul_(factor)
+                fold.network.heads[m].weight.mul_(factor)
+                fold.network.heads[m].bias.mul_(factor)
 
 
-def test_held_out_rows_are_predicted_better_afterwards(network, held_out):
-    sharpen(network, 10.0)
-    before = loss_of(network, held_out)
-    temperature, _ = fit(network, held_out)
-    assert loss_of(network, held_out, temperature) < before - 0.05
+# ---------------------------------------------------------------- the output
 
 
-def test_only_the_calibration_parameters_change(network, held_out):
-    before = copy.deepcopy(network.state_dict())
-    fit(network, held_out)
-    changed = {
-        name
-        for name, value in network.state_dict().items()
-        if not torch.equal(value, before[name])
-    }
-    ours = {id(p) for p in network.fusion.calibration_parameters()}
-    allowed = {name for name, p in network.named_parameters() if id(p) in ours}
-    assert changed
-    assert changed <= allowed
+@pytest.mark.parametrize("learns_trust", [True, False])
+def test_rows_never_seen_are_predicted_better_than_by_an_overconfident_network(
+    fold, plain_fold, held_out, learns_trust
+):
+    fold = fold if learns_trust else plain_fold
+    sharpen(fold, 10.0)
+    calibration = fit(fold, held_out, Corruption(), learns_trust=learns_trust)
+    new = make_rows(500, seed=2, flip=0.1)
+    said = listen(fold, new.batch, exact=True)
+    before = loss_of(said.logits, new)
+    assert loss_of(logits_of(calibration, said), new) < before - 0.1
 
 
-def test_temperature_of_a_modality_undoes_its_overconfidence(network, held_out):
-    _, plain = fit(copy.deepcopy(network), held_out)
-    sharpen(network, 4.0, names=["right"])
-    _, sharp = fit(network, held_out)
-    assert plain.shape == sharp.shape == (2,)
-    assert sharp[1] > 2 * plain[1]
-    assert sharp[0] == pytest.approx(plain[0], rel=1e-3)
+def test_calibration_leaves_a_good_network_nearly_as_it_was(fold, held_out):
+    calibration = fit(fold, held_out, Corruption())
+    new = make_rows(500, seed=2, flip=0.1)
+    said = listen(fold, new.batch, exact=True)
+    assert loss_of(logits_of(calibration, said), new) < loss_of(said.logits, new) + 0.02
 
 
-def test_few_rows_move_little(network):
-    sharpen(network, 10.0)
-    _, few = fit(copy.deepcopy(network), make_dataset(4, seed=1, flip=0.5))
-    _, many = fit(network, make_dataset(400, seed=1, flip=0.5))
-    assert np.abs(np.log(few)).max() < np.abs(np.log(many)).max()
+@pytest.mark.parametrize("learns_trust", [True, False])
+def test_few_rows_move_little(fold, plain_fold, learns_trust):
+    fold = fold if learns_trust else plain_fold
+    sharpen(fold, 10.0)
+    few, many = (
+        fit(fold, make_rows(n, seed=1, flip=0.5), learns_trust=learns_trust)
+        for n in (4, 400)
+    )
+    said = listen(fold, make_rows(300, seed=2).batch, exact=True)
+    size = [np.abs(np.diff(logits_of(c, said))).mean() for c in (few, many)]
+    assert size[1] < size[0] / 2
 
 
-def test_two_calibrations_are_equal_to_the_bit(network, held_out):
-    other = copy.deepcopy(network)
-    one = fit(network, held_out, Corruption())
-    two = fit(other, held_out, Corruption())
-    assert one[0] == two[0]
-    assert np.array_equal(one[1], two[1])
-    for a, b in zip(network.parameters(), other.parameters(), strict=True):
-        assert torch.equal(a, b)
+def test_temperature_is_finite_where_every_row_is_right(plain_fold):
+    calibration = fit(plain_fold, make_rows(100, seed=1), learns_trust=False)
+    assert 0 < calibration.temperature < math.inf
+    assert np.isfinite(calibration.mix).all()
 
 
-def test_network_keeps_its_dtype_and_mode(network, held_out):
-    fit(network, held_out, Corruption())
-    assert not network.training
-    assert {p.dtype for p in network.parameters()} == {torch.float32}
+def test_regression_has_no_temperature(trained):
+    fold = trained["regression"]
+    rows = make_rows(100, seed=1, is_classification=False)
+    calibration = fit(fold, rows, learns_trust=False, is_classification=False)
+    assert calibration.temperature == 1.0
 
 
-def test_nothing_is_left_to_learn_by_accident(network, held_out):
-    learnable = {n: p.requires_grad for n, p in network.named_parameters()}
-    fit(network, held_out)
-    assert {n: p.requires_grad for n, p in network.named_parameters()} == learnable
+def test_regression_is_calibrated_too(trained):
+    fold = copy.deepcopy(trained["regression"])
+    sharpen(fold, 3.0)
+    rows, new = (make_rows(300, seed, is_classification=False) for seed in (1, 2))
+    calibration = fit(fold, rows, Corruption(), is_classification=False)
+    said = listen(fold, new.batch, exact=True)
+    after, before = (
+        np.square(x - new.y.numpy()).mean()
+        for x in (logits_of(calibration, said), said.logits)
+    )
+    assert after < before / 2
 
 
-def test_rows_without_any_modality_teach_nothing(network):
-    dataset, other = make_dataset(60, seed=1), make_dataset(60, seed=1)
-    for d in (dataset, other):
-        d.present[::3] = False
-    other.y[::3] = 1 - other.y[::3]
-    copied = copy.deepcopy(network)
-    assert fit(network, dataset)[0] == fit(copied, other)[0]
+# ---------------------------------------------------------------- trust
 
 
-def test_rows_that_are_all_without_any_modality_change_nothing(network):
-    dataset = make_dataset(20, seed=1)
-    dataset.present[:] = False
-    before = copy.deepcopy(network.state_dict())
-    temperature, alone = fit(network, dataset)
-    assert temperature == 1.0
-    assert (alone == 1.0).all()
-    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+def test_noised_modality_is_trusted_less(fold, held_out):
+    calibration = fit(fold, held_out, Corruption(p_corrupt=0.3))
+    new = make_rows(400, seed=2, absent=False).batch
+    before = weights_of(calibration, fold, new)
+    for m, name in enumerate(NAMES):
+        torch.manual_seed(0)
+        plan = Noise(3.0, modality=name).plan(torch.from_numpy(new.present), NAMES)
+        noisy = corrupt_batch(new, fold.network.encoders, plan)
+        after = weights_of(calibration, fold, noisy)
+        assert np.mean(after[:, m] < before[:, m]) > 0.7
 
 
-def test_weights_count(network):
-    dataset, half = make_dataset(200, 1, 0.3), make_dataset(200, 1, 0.3)
-    rows = torch.arange(200) < 100
-    half.weight = rows.float()
-    one = fit(copy.deepcopy(network), half)
-    two = fit(network, dataset)
-    assert one[0] != two[0]
+def test_modality_that_says_nothing_true_is_trusted_less(fold, held_out):
+    # Its content is shuffled in the rows that teach trust.
+    block = held_out.batch.blocks["right"]
+    order = np.random.default_rng(0).permutation(len(block))
+    block.arrays["x"] = block.arrays["x"][order]
+    calibration = fit(fold, held_out)
+    new = make_rows(300, seed=2, absent=False)
+    weights = weights_of(calibration, fold, new.batch).mean(axis=0)
+    assert weights[0] > 1.5 * weights[1]
 
 
-def test_regression_has_no_temperature(held_out):
-    held_out.y = torch.randn(400, 2)
-    temperature, alone = fit(make_regressor(), held_out, is_classification=False)
-    assert temperature == 1.0
-    assert (alone == 1.0).all()
+def test_absent_modalities_have_no_weight_and_the_others_all(fold, held_out):
+    calibration = fit(fold, held_out, Corruption())
+    new = make_rows(100, seed=2).batch
+    weights = weights_of(calibration, fold, new)
+    assert not weights[~new.present].any()
+    np.testing.assert_allclose(weights.sum(axis=1), new.present.any(axis=1))
 
 
-def make_regressor():
-    from skfusion.fusion import MeanFusion
-    from skfusion.fusion.base import FusionShape
-
-    network = make_network().eval()
-    network.fusion = MeanFusion().build(FusionShape(2, 8, 2, 2, 50, False, 0.0))
-    return network
+def test_disturbed_rows_teach(fold, held_out):
+    new = make_rows(50, seed=2).batch
+    clean, disturbed = (fit(fold, held_out, c) for c in (None, Corruption()))
+    one, two = (weights_of(c, fold, new) for c in (clean, disturbed))
+    assert not np.allclose(one, two)
 
 
-def test_temperature_is_finite_where_every_row_is_right(network):
-    dataset = make_dataset(100, seed=1)
-    temperature, alone = fit(network, dataset)
-    assert math.isfinite(temperature)
-    assert np.isfinite(alone).all()
+# ---------------------------------------------------------------- mixing words
+
+
+def test_mixed_words_are_a_weighted_sum():
+    g = torch.Generator().manual_seed(0)
+    words = torch.randn(5, 3, 2, 4, generator=g, dtype=torch.float64)
+    mix = torch.rand(3, 2, generator=g, dtype=torch.float64)
+    expected = (words * mix[None, :, :, None]).sum(dim=2)
+    torch.testing.assert_close(mix_words(words, mix), expected)
+
+
+def test_slots_that_speak_count_for_those_that_do_not():
+    words = torch.ones(3, 1, 3, 2, dtype=torch.float64)
+    words[1, 0, 2] = torch.nan
+    words[2] = torch.nan
+    mix = torch.tensor([[0.2, 0.5, 0.4]], dtype=torch.float64)
+    mixed = mix_words(words, mix)[:, 0, 0]
+    torch.testing.assert_close(mixed, torch.tensor([1.1, 1.1, 0.0]).double())
+
+
+class Experts:
+    """Linear experts of two strengths and a forest, of a known worth.
+
+    The first strength is right, the second wrong, and the forest knows nothing.
+    Boosting is silent.
+    """
+
+    def __init__(self, truth):
+        self.truth, self.strength = truth, [1, 1, 1]
+
+    def logits(self, batch, *, all_strengths=False):
+        x = sum(block.arrays["x"].mean(axis=1) for block in batch.blocks.values())
+        good = 3 * np.column_stack([-x, x])
+        rng = np.random.default_rng(0)
+        forest = 3 * rng.normal(size=good.shape)
+        strengths = [good, -good]
+        out = np.full((len(batch), 3, (2 if all_strengths else 1) + 2, 2), np.nan)
+        for w in range(3):
+            linear = strengths if all_strengths else [strengths[self.strength[w]]]
+            for s, said in enumerate([*linear, forest]):
+                out[:, w, s] = said
+        there = np.column_stack([batch.present, batch.present.all(axis=1)])
+        out[~there] = np.nan
+        return out
+
+
+def test_held_out_rows_choose_the_strength_for_every_fold(fold, held_out):
+    fold.experts = Experts(held_out)
+    other = copy.deepcopy(fold)
+    fit([fold, other], [held_out, make_rows(100, seed=3)], Corruption())
+    assert fold.experts.strength == other.experts.strength == [0, 0, 0]
+
+
+def test_who_knows_counts_most(fold, held_out):
+    fold.experts = Experts(held_out)
+    with torch.no_grad():  # a network that knows nothing, either
+        for encoder in fold.network.encoders:
+            encoder.linear.weight.copy_(torch.randn(D, WIDTH))
+    mix = fit(fold, held_out).mix
+    assert mix.shape == (3, 1 + len(EXPERTS))
+    linear = mix[:, 1]
+    assert (linear > 2 * mix[:, 2]).all()
+    assert (linear[:2] > mix[:2, 0]).all()
+    assert not mix[:, 3].any()  # never spoke
+    assert (mix >= 0).all()
+
+
+def test_experts_that_know_help(fold, held_out):
+    new = make_rows(300, seed=2, flip=0.1)
+    sharpen(fold, 10.0)
+
+    def loss():
+        calibration = fit(fold, held_out)
+        return loss_of(logits_of(calibration, listen(fold, new.batch, exact=True)), new)
+
+    without = loss()
+    fold.experts = Experts(held_out)
+    assert loss() < without
+
+
+def test_overconfident_modality_is_toned_down(plain_fold, held_out):
+    plain = fit(plain_fold, held_out, learns_trust=False).mix
+    sharpen(plain_fold, 4.0, names=["right"])
+    sharp = fit(plain_fold, held_out, learns_trust=False).mix
+    assert plain.shape == sharp.shape == (2, 1)
+    assert sharp[1, 0] < plain[1, 0] / 2
+    assert sharp[0, 0] == pytest.approx(plain[0, 0], rel=1e-3)
+
+
+# ---------------------------------------------------------------- the contract
+
+
+def test_two_calibrations_are_equal_to_the_bit(fold, held_out):
+    new = make_rows(50, seed=2).batch
+    one, two = (fit(copy.deepcopy(fold), held_out, Corruption()) for _ in range(2))
+    assert np.array_equal(one.mix, two.mix)
+    assert np.array_equal(*(weights_of(c, fold, new) for c in (one, two)))
+
+
+def test_network_is_left_as_it_was(fold, held_out):
+    state = copy.deepcopy(fold.network.state_dict())
+    learnable = {n: p.requires_grad for n, p in fold.network.named_parameters()}
+    fit(fold, held_out, Corruption())
+    for key, value in fold.network.state_dict().items():
+        assert value.dtype == state[key].dtype
+        assert torch.equal(value, state[key])
+    assert {n: p.requires_grad for n, p in fold.network.named_parameters()} == learnable
+    assert all(p.grad is None for p in fold.network.parameters())
+    assert not fold.network.training
+
+
+def test_held_out_rows_are_left_as_they_were(fold, held_out):
+    before = copy.deepcopy(held_out)
+    fit(fold, held_out, Corruption(p_corrupt=0.9))
+    for name, block in held_out.batch.blocks.items():
+        other = before.batch.blocks[name]
+        assert np.array_equal(block.arrays["x"], other.arrays["x"])
+        assert np.array_equal(block.present, other.present)
+    assert torch.equal(held_out.weight, before.weight)
+
+
+def hidden(rows, where):
+    for block in rows.batch.blocks.values():
+        block.present[where] = False
+
+
+def same(one, two, fold):
+    said = listen(fold, make_rows(50, seed=2).batch, exact=True)
+    return np.array_equal(logits_of(one, said), logits_of(two, said))
+
+
+@pytest.mark.parametrize("learns_trust", [True, False])
+def test_rows_without_any_modality_teach_nothing(fold, plain_fold, learns_trust):
+    fold = fold if learns_trust else plain_fold
+    rows, other = make_rows(60, seed=1), make_rows(60, seed=1)
+    for r in (rows, other):
+        hidden(r, slice(None, None, 3))
+    rows.y[::3], other.y[::3] = 0, 1
+    one, two = (fit(fold, r, learns_trust=learns_trust) for r in (rows, other))
+    assert same(one, two, fold)
+
+
+@pytest.mark.parametrize("learns_trust", [True, False])
+def test_nothing_is_learned_where_every_row_is_empty(fold, plain_fold, learns_trust):
+    fold = fold if learns_trust else plain_fold
+    rows = make_rows(20, seed=1)
+    hidden(rows, slice(None))
+    calibration = fit(fold, rows, Corruption(), learns_trust=learns_trust)
+    said = listen(fold, make_rows(50, seed=2).batch, exact=True)
+    assert np.isfinite(logits_of(calibration, said)).all()
+    assert np.isfinite(calibration.mix).all()
+
+
+@pytest.mark.parametrize("learns_trust", [True, False])
+def test_weight_of_zero_is_no_row(fold, plain_fold, learns_trust):
+    fold = fold if learns_trust else plain_fold
+    rows = make_rows(200, seed=1, flip=0.3)
+    half = HeldOut(rows.batch, rows.y, (torch.arange(200) < 100).float())
+    turned = HeldOut(rows.batch, rows.y.clone(), half.weight)
+    turned.y[100:] = 1 - turned.y[100:]
+    one, two, whole = (
+        fit(fold, r, learns_trust=learns_trust) for r in (half, turned, rows)
+    )
+    assert same(one, two, fold)
+    assert not same(one, whole, fold)
+
+
+def test_every_fold_speaks_of_the_rows_held_out_from_it(fold, held_out):
+    other = copy.deepcopy(fold)
+    sharpen(other, 20.0)
+    both = [held_out, make_rows(300, seed=3, flip=0.1)]
+    one, two = fit([fold, other], both), fit([other, fold], both)
+    said = mean_said([listen(f, both[0].batch) for f in (fold, other)])
+    assert isinstance(said, Said)
+    assert not np.allclose(logits_of(one, said), logits_of(two, said))

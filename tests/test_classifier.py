@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +7,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import recall_score
 from sklearn.utils.class_weight import compute_sample_weight
 
-from skfusion import FusionClassifier
+from skfusion import FusionClassifier, experts
 
 
 @pytest.fixture
@@ -155,11 +157,11 @@ def test_balanced_class_weight_finds_more_of_the_rare_class(learned, unbalanced)
     assert recall({"yes": 20.0, "no": 1.0}) > recall(None) + 0.2
 
 
-def test_balanced_class_weight_is_a_sample_weight(make, unbalanced):
+def test_balanced_class_weight_is_a_sample_weight(make, whole, unbalanced):
     X, y = unbalanced
     weight = compute_sample_weight("balanced", y)
-    one = make(class_weight="balanced").fit(X, y)
-    two = make().fit(X, y, sample_weight=weight)
+    one = make(**whole, class_weight="balanced").fit(X, y)
+    two = make(**whole).fit(X, y, sample_weight=weight)
     np.testing.assert_allclose(one.predict_proba(X), two.predict_proba(X), atol=1e-5)
 
 
@@ -172,27 +174,52 @@ def test_class_weight_and_sample_weight_multiply(make, unbalanced):
     np.testing.assert_allclose(both.predict_proba(X), one.predict_proba(X), atol=1e-5)
 
 
-def test_temperature_is_fitted_on_validation_rows_only(learned, make_views):
-    X, y = make_views(300)
-    assert learned(early_stopping=False).fit(X, y).temperature_ == 1.0
-    model = learned(early_stopping=True, max_epochs=60, validation_fraction=0.3)
-    model.fit(X, y)
-    assert model.temperature_ != 1.0
+def log_loss_of(model, X, y):
+    p = model.predict_proba(X)
+    return -np.log(p[np.arange(len(y)), np.searchsorted(model.classes_, y)]).mean()
 
 
-def test_class_of_a_single_row_does_not_stop_the_fit(make, views):
+@pytest.mark.parametrize("rule", ["adaptive", "mean"])
+def test_held_out_rows_tone_down_what_was_learned_by_heart(learned, make_views, rule):
+    def noisy(n, seed):
+        X, y = make_views(n, seed)
+        rng = np.random.default_rng(seed)
+        return X, np.where(rng.random(n) < 0.3, rng.permutation(y), y)
+
+    by_heart = {"max_epochs": 120, "dropout": 0.0, "corruption": None}
+    model = learned(fusion=rule, validation_fraction=0.3, **by_heart)
+    model.fit(*noisy(300, 0))
+    raw = copy.copy(model)
+    raw._calibration = None
+    X, y = noisy(400, 100)
+    assert log_loss_of(model, X, y) < log_loss_of(raw, X, y) - 0.01
+
+
+def test_experts_help_where_rows_are_few(make, make_views):
+    X, y = make_views(120)
+    X_test, y_test = make_views(500, seed=1)
+    alone = make(n_folds=2).fit(X, y)
+    helped = make(n_folds=2, experts="auto").fit(X, y)
+    assert log_loss_of(helped, X_test, y_test) < log_loss_of(alone, X_test, y_test)
+    assert helped.score(X_test, y_test) > 0.8
+
+
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_class_of_a_single_row_does_not_stop_the_fit(make, views, n_folds):
     X, y = views
     y = y.astype(object)
     y[0] = "once"
-    model = make(early_stopping=True).fit(X, y)
+    model = make(n_folds=n_folds, experts="auto").fit(X, y)
     assert list(model.classes_) == ["no", "once", "yes"]
     assert model.predict_proba(X).shape == (len(X), 3)
 
 
-def test_many_classes_in_few_rows(make, views):
+@pytest.mark.parametrize("n_folds", [1, 2])
+def test_many_classes_in_few_rows(make, views, n_folds, monkeypatch):
+    monkeypatch.setattr(experts, "_BOOSTING_COST", 0.0)  # a tree a class and round
     X, _ = views
     y = np.arange(len(X)) // 3
-    model = make(early_stopping=True).fit(X, y)
+    model = make(n_folds=n_folds, experts="auto").fit(X, y)
     assert model.predict_proba(X).shape == (len(X), 40)
 
 

@@ -24,6 +24,7 @@ from sklearn.utils.estimator_checks import (
 
 from skfusion import FusionClassifier, FusionRegressor, modalities
 from skfusion.batch import Block, ModalityBatch
+from skfusion.corruption import Noise
 from skfusion.modalities import Modality
 from skfusion.network import Encoder
 from skfusion.training import block_tensors
@@ -68,7 +69,10 @@ def make(kind):
     return kind(**NEEDS.get(kind.__name__, {}))
 
 
-ESTIMATORS = [FusionClassifier(), FusionRegressor()]
+#: Small enough for a hundred checks; the defaults, which take ten times as long, pass
+#: them too.
+SMALL = {"d_model": 32, "n_folds": 2, "max_epochs": 30}
+ESTIMATORS = [FusionClassifier(**SMALL), FusionRegressor(**SMALL)]
 TABLES = [m for m in map(make, MODALITIES) if get_tags(m).input_tags.two_d_array]
 CELLS = [m for m in map(make, MODALITIES) if not get_tags(m).input_tags.two_d_array]
 
@@ -408,12 +412,27 @@ def _garbage(array, rows):
     return changed
 
 
-def test_content_behind_an_absence_mask_changes_no_bit(kind, rows, labels, tiny):
-    frame = pd.DataFrame(rows).rename(columns=str)
-    columns = list(frame.columns) if isinstance(rows, pd.DataFrame) else "cell"
-    frame["other"] = np.linspace(-1, 1, len(frame))
-    triples = [("it", make(kind), columns), ("other", "vector", ["other"])]
-    model = FusionClassifier(triples, **tiny).fit(frame, labels)
+@pytest.fixture
+def inside(kind, rows, labels):
+    """A function: an estimator fitted on the modality and another, and its rows.
+
+    With four copies of the rows there are enough for experts and folds.
+    """
+
+    def inside(**parameters):
+        frame = pd.DataFrame(rows).rename(columns=str)
+        columns = list(frame.columns) if isinstance(rows, pd.DataFrame) else "cell"
+        frame["other"] = np.linspace(-1, 1, len(frame))
+        frame = pd.concat([frame] * 4, ignore_index=True)
+        triples = [("it", make(kind), columns), ("other", "vector", ["other"])]
+        model = FusionClassifier(triples, early_stopping=True, **parameters)
+        return model.fit(frame, np.tile(labels, 4)), frame.head(len(rows))
+
+    return inside
+
+
+def test_content_behind_an_absence_mask_changes_no_bit(inside, whole):
+    model, frame = inside(**whole)
     batch = model.modalities_.transform(frame)
     block = batch.blocks["it"]
     assert np.flatnonzero(~block.present).tolist() == ABSENT
@@ -424,12 +443,45 @@ def test_content_behind_an_absence_mask_changes_no_bit(kind, rows, labels, tiny)
     )
     assert np.array_equal(model.predict_proba(other), model.predict_proba(batch))
     assert np.array_equal(model.modality_weights(other), model.modality_weights(batch))
+    for one, two in zip(
+        model.modality_contributions(other),
+        model.modality_contributions(batch),
+        strict=True,
+    ):
+        assert np.array_equal(one, two)
     assert not model.modality_weights(batch)[ABSENT, 0].any()
     elements = model.element_weights(frame, "it")
     assert all(elements[i].empty for i in ABSENT)
     assert all(
         e.sum() == pytest.approx(1) for i, e in enumerate(elements) if i not in ABSENT
     )
+
+
+def test_a_row_is_predicted_alike_alone_and_among_others(inside, whole):
+    model, frame = inside(**whole)
+    together = model.predict_proba(frame)
+    alone = [model.predict_proba(frame.iloc[[i]])[0] for i in (0, 3, 5)]
+    np.testing.assert_allclose(alone, together[[0, 3, 5]], rtol=0, atol=1e-7)
+
+
+def test_noised_rows_are_others_and_can_be_predicted(inside, tiny):
+    model, frame = inside(**tiny)
+    batch, plan = model.corrupt(frame, Noise(4.0, modality="it"), random_state=0)
+    before = model.modalities_.transform(frame)
+    hit = np.flatnonzero(plan.noise[:, 0])
+    assert hit.tolist() == [i for i in range(len(frame)) if i not in ABSENT]
+    changed = np.zeros(len(frame), dtype=bool)
+    for key, array in before.blocks["it"].arrays.items():
+        other = batch.blocks["it"].arrays[key]
+        assert (other.dtype, other.shape) == (array.dtype, array.shape)
+        assert sparse.issparse(other) == sparse.issparse(array)
+        different = dense(array) != dense(other)
+        changed |= different.reshape(len(frame), -1).any(axis=1)
+    assert not changed[ABSENT].any()
+    assert changed[hit].mean() >= 0.6
+    assert_same_block(batch.blocks["other"], before.blocks["other"])
+    np.testing.assert_array_equal(batch.present, before.present)
+    assert np.isfinite(model.predict_proba(batch)).all()
 
 
 # ---------------------------------------------------------------- scikit-learn's checks

@@ -23,7 +23,9 @@ from skfusion import FusionClassifier, FusionRegressor, ModalityTransformer
 from skfusion import corruption as corruption_module
 from skfusion import fusion as fusion_rules
 from skfusion import modalities as all_modalities
-from skfusion.corruption import Corruption
+from skfusion.batch import Block, ModalityBatch
+from skfusion.corruption import Corruption, Drop, Noise, Swap
+from skfusion.experts import EXPERTS
 from skfusion.fusion import AdaptiveFusion
 
 NAMES = [
@@ -54,6 +56,21 @@ def make(kind, view_triples, tiny):
     return make
 
 
+@pytest.fixture
+def make_whole(make, whole):
+    """The same with experts and two folds."""
+
+    def make_whole(**parameters):
+        return make(**whole | parameters)
+
+    return make_whole
+
+
+@pytest.fixture
+def fitted(make_whole, data):
+    return make_whole().fit(*data)
+
+
 def output(model, X):
     """The finest output there is, so that equality says most."""
     return getattr(model, "predict_proba", model.predict)(X)
@@ -66,8 +83,8 @@ def assert_same_output(one, two, X, X_two=None):
 # ---------------------------------------------------------------- randomness
 
 
-def test_two_fits_with_one_seed_are_equal_to_the_bit(make, data):
-    one, two = make().fit(*data), make().fit(*data)
+def test_two_fits_with_one_seed_are_equal_to_the_bit(make_whole, data):
+    one, two = make_whole().fit(*data), make_whole().fit(*data)
     assert_same_output(one, two, data[0])
     losses = one.history_.columns.drop("seconds")
     assert one.history_[losses].equals(two.history_[losses])
@@ -78,13 +95,13 @@ def test_another_seed_gives_another_model(make, data):
     assert not np.allclose(output(one, data[0]), output(two, data[0]))
 
 
-def test_global_random_state_neither_matters_nor_changes(make, data):
+def test_global_random_state_neither_matters_nor_changes(make_whole, data):
     models = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         np.random.seed(seed)
         before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
-        model = make().fit(*data)
+        model = make_whole().fit(*data)
         output(model, data[0])
         assert torch.equal(torch.random.get_rng_state(), before[0])
         assert np.array_equal(np.random.get_state()[1], before[1])
@@ -172,6 +189,9 @@ def test_every_rule_trains_predicts_and_explains(make, data, rule):
     assert absent.any(axis=0).all()
     assert (weights[absent] == 0).all()
     assert (weights[~absent] > 0).all()
+    contributions, joint = model.modality_contributions(X)
+    assert (contributions[absent] == 0).all()
+    assert_adds_up(model, X, contributions, joint)
     share = model.joint_share(X)
     assert share.shape == (len(X),)
     assert ((share >= 0) & (share <= 1)).all()
@@ -187,10 +207,10 @@ def test_short_name_stands_for_the_rule_with_its_defaults(make, data):
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_row_without_any_modality_gets_what_is_known_without_evidence(
-    make, data, early_stopping
+    make_whole, data, early_stopping
 ):
     X, y = data
-    model = make(early_stopping=early_stopping).fit(X, y)
+    model = make_whole(early_stopping=early_stopping).fit(X, y)
     nothing = X.head(3).copy()
     nothing.iloc[1] = np.nan
     with pytest.warns(UserWarning, match=r"1 row\(s\) have no modality present"):
@@ -208,35 +228,80 @@ def test_row_without_any_modality_gets_what_is_known_without_evidence(
         assert model.element_weights(nothing, "left")[1].empty
 
 
-def test_column_wholly_absent_at_prediction(make, data):
+def spoilt(batch):
+    """The same rows with other content behind their absence masks."""
+    blocks = {}
+    for name, block in batch.blocks.items():
+        arrays = {key: array.copy() for key, array in block.arrays.items()}
+        for array in arrays.values():
+            array[~block.present] = 77
+        blocks[name] = Block(arrays, block.present)
+    return ModalityBatch(blocks, batch.modalities)
+
+
+def test_content_behind_an_absence_mask_changes_no_bit(fitted, data):
+    batch = fitted.modalities_.transform(data[0])
+    other = spoilt(batch)
+    assert not batch.present.all()
+    assert np.array_equal(output(fitted, batch), output(fitted, other))
+    for one, two in zip(
+        [fitted.modality_weights(batch), *fitted.modality_contributions(batch)],
+        [fitted.modality_weights(other), *fitted.modality_contributions(other)],
+        strict=True,
+    ):
+        assert np.array_equal(one, two)
+
+
+def test_content_behind_an_absence_mask_teaches_nothing(make_whole, data, view_triples):
+    batch = ModalityTransformer(view_triples).fit_transform(data[0])
+    models = [
+        make_whole(modalities=None).fit(x, data[1]) for x in (batch, spoilt(batch))
+    ]
+    assert_same_output(*models, batch)
+
+
+def test_order_of_modalities_is_that_of_the_weights(make_whole, data, view_triples):
     X, y = data
-    model = make().fit(X, y)
+    longer = {"max_epochs": 20, "lr": 0.01}
+    one = make_whole(**longer).fit(X, y)
+    two = make_whole(modalities=view_triples[::-1], **longer).fit(X, y)
+    assert two.modality_names_ == one.modality_names_[::-1]
+    weights = [one.modality_weights(X), two.modality_weights(X)[:, ::-1]]
+    # Other initial weights, as with another seed: alike, not the same.
+    assert np.corrcoef(weights[0][:, 0], weights[1][:, 0])[0, 1] > 0.8
+    said = [output(model, X).reshape(len(X), -1)[:, 0] for model in (one, two)]
+    assert np.corrcoef(*said)[0, 1] > 0.95
+
+
+def test_column_wholly_absent_at_prediction(make_whole, data):
+    X, y = data
+    model = make_whole().fit(X, y)
     X = X[X["a"].notna()].copy()
     X[["d", "e", "f"]] = np.nan
     assert np.isfinite(output(model, X)).all()
     assert (model.modality_weights(X) == [1, 0]).all()
 
 
-def test_column_wholly_absent_in_training(make, data):
+def test_column_wholly_absent_in_training(make_whole, data):
     X, y = data
     X = X.copy()
     X[["d", "e", "f"]] = np.nan
     X = X.fillna({"a": 0.0, "b": 0.0, "c": 0.0})
-    model = make().fit(X, y)
+    model = make_whole().fit(X, y)
     assert (model.modality_weights(X) == [1, 0]).all()
 
 
-def test_a_row_is_predicted_alike_alone_and_among_others(make, data):
+def test_a_row_is_predicted_alike_alone_and_among_others(make_whole, data):
     X, y = data
-    model = make().fit(X, y)
+    model = make_whole().fit(X, y)
     together = output(model, X)
     alone = np.concatenate([output(model, X.iloc[[i]]) for i in range(5)])
     np.testing.assert_allclose(alone, together[:5], atol=1e-9)
 
 
-def test_prediction_of_many_rows_agrees_with_that_of_few(make, data, make_views):
+def test_prediction_of_many_rows_agrees_with_that_of_few(make_whole, data, make_views):
     X, y = data
-    model = make().fit(X, y)
+    model = make_whole().fit(X, y)
     many, _ = make_views(600, seed=3)
     together = output(model, many)
     assert len(together) == 600
@@ -246,9 +311,9 @@ def test_prediction_of_many_rows_agrees_with_that_of_few(make, data, make_views)
     )
 
 
-def test_predicting_changes_nothing(make, data):
+def test_predicting_changes_nothing(make_whole, data):
     X, y = data
-    model = make().fit(X, y)
+    model = make_whole().fit(X, y)
     before = pickle.dumps(model.net_.module_)
     first = output(model, X)
     assert np.array_equal(output(model, X), first)
@@ -269,6 +334,218 @@ def test_element_weights_name_the_elements(kind, mixed, mixed_modalities, tiny):
     assert list(facts.index) == ["price", "weight", "colour"]
     words = {str(w) for w in model.element_weights(frame, "words")[0].index}
     assert words & set(frame["note"].iloc[0].split())
+
+
+# ---------------------------------------------------------------- contributions
+
+
+def assert_adds_up(model, X, contributions, joint):
+    """Contributions and the joint part are the output, to 1e-9."""
+    total = contributions.sum(axis=1) + joint
+    if isinstance(model, FusionClassifier):
+        log_p = np.log(model.predict_proba(X))
+        expected = log_p - log_p.mean(axis=1, keepdims=True)
+    else:
+        expected = model.predict(X).reshape(len(X), -1) - model.y_mean_
+    np.testing.assert_allclose(total, expected, rtol=0, atol=1e-9)
+
+
+def test_contributions_add_up_to_the_output(fitted, data):
+    X, _ = data
+    contributions, joint = fitted.modality_contributions(X)
+    n_outputs = 2 if isinstance(fitted, FusionClassifier) else 1
+    assert contributions.shape == (len(X), 2, n_outputs)
+    assert joint.shape == (len(X), n_outputs)
+    assert_adds_up(fitted, X, contributions, joint)
+    absent = np.stack([X["a"].isna(), X["d"].isna()], axis=1)
+    assert (contributions[absent] == 0).all()
+    assert (contributions[~absent] != 0).all()
+
+
+def test_everything_is_attributed_where_nothing_is_joint(make, data):
+    X, y = data
+    model = make(fusion=AdaptiveFusion(joint=False)).fit(X, y)
+    _, joint = model.modality_contributions(X)
+    np.testing.assert_allclose(joint, 0, atol=1e-9)
+    np.testing.assert_allclose(model.joint_share(X), 0, atol=1e-9)
+
+
+def test_joint_share_is_what_the_joint_part_contributes(fitted, data):
+    contributions, joint = fitted.modality_contributions(data[0])
+    sizes = [np.abs(x).mean(axis=1) for x in (contributions.sum(axis=1), joint)]
+    np.testing.assert_allclose(
+        fitted.joint_share(data[0]), sizes[1] / (sizes[0] + sizes[1])
+    )
+
+
+# ---------------------------------------------------------------- experts and folds
+
+
+def test_expert_weights_tell_who_counts_in_which_word(fitted):
+    weights = fitted.expert_weights_
+    assert list(weights.index) == ["left", "right", "joint"]
+    assert list(weights.columns) == ["network", *EXPERTS]
+    assert (weights >= 0).all(axis=None)
+    assert (weights.loc[["left", "right"]] > 0).all(axis=None)
+
+
+def test_without_experts_the_network_speaks_alone(make_whole, data):
+    weights = make_whole(experts=None).fit(*data).expert_weights_
+    assert list(weights.columns) == ["network"]
+    assert list(weights.index) == ["left", "right"]
+
+
+def test_without_held_out_rows_experts_stay_out_and_weights_are_even(make_whole, data):
+    X, y = data
+    model = make_whole(early_stopping=False).fit(X, y)
+    assert model.expert_weights_ is None
+    assert_same_output(
+        model, make_whole(early_stopping=False, experts=None).fit(X, y), X
+    )
+    present = np.stack([X["a"].notna(), X["d"].notna()], axis=1)
+    even = present / present.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.modality_weights(X), even)
+
+
+def test_experts_change_what_is_said(make, data):
+    X, y = data
+    alone, helped = make().fit(X, y), make(experts="auto").fit(X, y)
+    assert not np.allclose(output(alone, X), output(helped, X))
+
+
+@pytest.mark.parametrize("rule", ["attention", "concat", "mean"])
+def test_experts_join_only_the_rule_that_learns_trust(make, data, rule):
+    X, y = data
+    model = make(fusion=rule, experts="auto").fit(X, y)
+    assert_same_output(model, make(fusion=rule).fit(X, y), X)
+
+
+@pytest.mark.parametrize(
+    "n, n_folds, expected",
+    [
+        (120, "auto", 5),
+        (1050, "auto", 1),
+        (120, 3, 3),
+        (120, 1, 1),
+        (90, "auto", 1),  # too few rows to hold any out
+    ],
+)
+def test_folds_are_as_many_as_asked(make, make_views, kind, n, n_folds, expected):
+    X, labels = make_views(n)
+    y = labels if kind is FusionClassifier else X["a"].fillna(0).to_numpy()
+    model = make(n_folds=n_folds, max_epochs=1).fit(X, y)
+    assert len(model._folds) == expected
+    weights = model.modality_weights(X)
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("n", [3, 12])
+@pytest.mark.parametrize("n_folds", [1, 5])
+def test_handful_of_rows_may_be_held_out_from(make_whole, data, n, n_folds):
+    X, y = (part[:n] for part in data)
+    model = make_whole(early_stopping=True, n_folds=n_folds).fit(X, y)
+    assert np.isfinite(output(model, X)).all()
+
+
+def test_every_fold_counts(make, data):
+    X, y = data
+    model = make(n_folds=2).fit(X, y)
+    before = output(model, X)
+    model._folds[1].network.heads[0].weight.data.mul_(3)
+    assert not np.allclose(output(model, X), before)
+
+
+def test_each_fold_starts_from_weights_of_its_own(make, data):
+    # So small a rate leaves the weights where they began.
+    model = make(n_folds=2, lr=1e-9).fit(*data)
+    one, two = (fold.network.heads[0].weight for fold in model._folds)
+    assert not torch.allclose(one, two, atol=0.01)
+
+
+def test_warm_start_goes_on_with_every_fold(make, data):
+    X, y = data
+    model = make(n_folds=2, warm_start=True).fit(X, y)
+    networks = [f.network for f in model._folds]
+    before = [copy.deepcopy(n.state_dict()) for n in networks]
+    model.fit(X, y)
+    for fold, network, state in zip(model._folds, networks, before, strict=True):
+        assert fold.network is network
+        name = "heads.0.weight"
+        assert not torch.equal(network.state_dict()[name], state[name])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"d_model": 32},
+        {"n_members": 3},
+        {"n_folds": 3},
+        {"fusion": "mean"},
+        {"fusion": AdaptiveFusion(joint=True)},
+    ],
+    ids=str,
+)
+def test_warm_start_refuses_another_architecture(make, data, parameters):
+    (name,) = parameters
+    model = make(warm_start=True).fit(*data)
+    with pytest.raises(ValueError, match=f"(?s)warm_start.*{name}"):
+        model.set_params(**parameters).fit(*data)
+
+
+def test_warm_start_goes_on_where_the_architecture_is_the_same(make, data):
+    model = make(warm_start=True, fusion="adaptive", n_folds="auto").fit(*data)
+    model.set_params(fusion=AdaptiveFusion(), n_folds=5, lr=1e-3, max_epochs=1)
+    assert model.fit(*data).n_iter_ == 1
+
+
+# ---------------------------------------------------------------- corrupt
+
+
+@pytest.mark.parametrize("spec", [Noise(3.0), Swap(), Drop(), Corruption()])
+def test_disturbed_rows_go_wherever_rows_go(fitted, data, spec):
+    X = data[0].dropna().head(40)  # so that no row is left without any modality
+    batch, plan = fitted.corrupt(X, spec, random_state=0)
+    assert len(batch) == len(X)
+    assert plan.noise.shape == plan.swap.shape == plan.drop.shape == (len(X), 2)
+    assert batch.names == fitted.modality_names_
+    assert np.isfinite(output(fitted, batch)).all()
+    weights = fitted.modality_weights(batch)
+    assert (weights[~batch.present] == 0).all()
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+
+
+def test_disturbance_follows_its_seed_and_moves_no_other(fitted, data):
+    X = data[0]
+    state = torch.random.get_rng_state()
+    one, two, other = (
+        fitted.corrupt(X, Noise(2.0), random_state=seed)[0] for seed in (0, 0, 1)
+    )
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert np.array_equal(output(fitted, one), output(fitted, two))
+    assert not np.allclose(output(fitted, one), output(fitted, other))
+
+
+def test_noise_moves_the_output_and_none_leaves_it(fitted, data):
+    X = data[0]
+    unmoved, _ = fitted.corrupt(X, Noise(0.0), random_state=0)
+    assert np.array_equal(output(fitted, unmoved), output(fitted, X))
+    moved, _ = fitted.corrupt(X, Noise(3.0, modality="left"), random_state=0)
+    changed = (output(fitted, moved) != output(fitted, X)).reshape(len(X), -1).any(1)
+    assert np.array_equal(changed, X["a"].notna())
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (Noise(-1.0), "The 'sd' parameter of Noise"),
+        (Swap(modality="middle"), r"'modality' .*\('left', 'right'\).*'middle'"),
+        ("noise", "corruption"),
+    ],
+    ids=repr,
+)
+def test_impossible_disturbance_is_refused(fitted, data, wrong, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        fitted.corrupt(data[0], wrong)
 
 
 # ---------------------------------------------------------------- the two forms
@@ -297,12 +574,12 @@ def test_list_of_triples_stands_for_a_transformer(kind, make, data, tiny):
     assert_same_output(given, wrapped, X)
 
 
-def test_order_of_columns_does_not_matter(make, data):
+def test_order_of_columns_does_not_matter(make_whole, data):
     X, y = data
-    model = make().fit(X, y)
+    model = make_whole().fit(X, y)
     turned = X[X.columns[::-1]].assign(unused=1.0)
     assert_same_output(model, model, X, turned)
-    assert_same_output(model, make().fit(turned, y), X)
+    assert_same_output(model, make_whole().fit(turned, y), X)
 
 
 def test_row_labels_do_not_matter(make, data):
@@ -539,30 +816,34 @@ def test_batch_may_be_larger_than_the_data(make, data):
     assert np.isfinite(output(model, X)).all()
 
 
-def test_row_of_weight_zero_is_no_row(make, data):
+def test_row_of_weight_zero_is_no_row(make_whole, data):
     X, y = data
     weight = np.ones(len(X))
     weight[::4] = 0
     kept = weight > 0
     assert_same_output(
-        make().fit(X, y, sample_weight=weight), make().fit(X[kept], y[kept]), X
+        make_whole().fit(X, y, sample_weight=weight),
+        make_whole().fit(X[kept], y[kept]),
+        X,
     )
 
 
-def test_weight_of_two_is_the_row_twice(make, data):
+def test_weight_of_two_is_the_row_twice(make_whole, data):
     X, y = data
     weight = np.ones(len(X))
     weight[:30] = 2
     rows = np.repeat(np.arange(len(X)), weight.astype(int))
     assert_same_output(
-        make().fit(X, y, sample_weight=weight), make().fit(X.iloc[rows], y[rows]), X
+        make_whole().fit(X, y, sample_weight=weight),
+        make_whole().fit(X.iloc[rows], y[rows]),
+        X,
     )
 
 
-def test_fractional_weights_pull_the_model(make, data):
+def test_fractional_weights_pull_the_model(make_whole, data):
     X, y = data
-    usual = make().fit(X, y)
-    weighted = make().fit(X, y, sample_weight=np.linspace(0.01, 1, len(X)))
+    usual = make_whole().fit(X, y)
+    weighted = make_whole().fit(X, y, sample_weight=np.linspace(0.01, 1, len(X)))
     assert not np.allclose(output(usual, X), output(weighted, X))
 
 
@@ -572,7 +853,9 @@ def test_fitted_model_carries_no_rows(make, make_views):
         X, labels = make_views(n)
         y = labels if make().__class__ is FusionClassifier else X["a"].fillna(0)
         # The same network at every size, which the default rule need not be.
-        model = make(fusion="mean", batch_size=5000, early_stopping=True).fit(X, y)
+        model = make(
+            fusion="mean", batch_size=5000, early_stopping=True, max_epochs=1
+        ).fit(X, y)
         sizes.append(len(pickle.dumps(model)))
     assert sizes[1] < sizes[0] + 2000
 
@@ -580,9 +863,9 @@ def test_fitted_model_carries_no_rows(make, make_views):
 # ---------------------------------------------------------------- scikit-learn's ways
 
 
-def test_pickled_model_predicts_alike(make, data):
+def test_pickled_model_predicts_alike(make_whole, data):
     X, y = data
-    model = make().fit(X, y)
+    model = make_whole().fit(X, y)
     again = pickle.loads(pickle.dumps(model))
     assert_same_output(model, again, X)
     assert again.history_.equals(model.history_)
@@ -616,12 +899,25 @@ def test_nested_parameter_of_a_short_name_applies_to_the_rule_it_names(make):
 
 
 @pytest.mark.parametrize(
-    "method", ["predict", "modality_weights", "joint_share", "element_weights"]
+    "method",
+    [
+        "predict",
+        "modality_weights",
+        "modality_contributions",
+        "joint_share",
+        "element_weights",
+        "corrupt",
+    ],
 )
 def test_method_before_fit_is_refused(make, data, method):
-    arguments = [data[0], "left"] if method == "element_weights" else [data[0]]
+    more = {"element_weights": ["left"], "corrupt": [Noise()]}.get(method, [])
     with pytest.raises(NotFittedError):
-        getattr(make(), method)(*arguments)
+        getattr(make(), method)(data[0], *more)
+
+
+def test_expert_weights_before_fit_are_refused(make):
+    with pytest.raises(NotFittedError):
+        make().expert_weights_  # noqa: B018
 
 
 def test_weights_of_an_unknown_modality_are_refused(make, data):

@@ -20,7 +20,8 @@ FLOORS = [
     {"classifier", "regressor"},
     {"_estimator"},
     {"calibration"},
-    {"modalities", "fusion", "balance", "training"},
+    {"ensemble"},
+    {"modalities", "fusion", "balance", "training", "experts"},
     {"network", "corruption", "batch"},
     {"_sklearn"},
 ]
@@ -191,6 +192,12 @@ def test_no_circle():
 def test_network_imports_torch_and_the_standard_library_alone():
     roots = {found.module.split(".")[0] for found in IMPORTS["skfusion.network"]}
     assert roots <= {"torch", *sys.stdlib_module_names}
+
+
+def test_experts_know_nothing_of_networks():
+    roots = {found.module.split(".")[0] for found in IMPORTS["skfusion.experts"]}
+    assert not roots & {"torch", "skorch"}
+    assert "sklearn" in roots
 
 
 def test_skorch_stays_where_the_training_is():

@@ -5,12 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from skfusion.fusion import AdaptiveFusion, AttentionFusion, MeanFusion
-from skfusion.fusion.base import FusionShape
+from skfusion.fusion import AdaptiveFusion, AttentionFusion, Fusion, MeanFusion
+from skfusion.fusion.base import FusionModule, FusionShape, uniform_weights
 from skfusion.network import (
     AttentionPooling,
     Encoder,
     FusionNetwork,
+    FusionResult,
     MemberLinear,
     Trunk,
 )
@@ -76,7 +77,8 @@ def present():
 
 
 def tensors(output):
-    return [*output[:3], *(x for x in output[3:6] if x is not None), *output.attention]
+    one_each = output._replace(attention=None)
+    return [*(x for x in one_each if x is not None), *output.attention]
 
 
 # ---------------------------------------------------------------- attention pooling
@@ -178,8 +180,10 @@ def test_shapes(network, inputs, present):
     assert out.logits.shape == (B, K, C)
     assert out.unimodal.shape == (B, 2, K, C)
     assert out.weights.shape == (B, 2)
-    assert out.confidence.shape == (B, 2, K)
-    assert out.joint_share.shape == (B,)
+    assert out.parts.shape == (B, 2, C)
+    assert out.joint.shape == (B, K, C)
+    assert out.pooled.shape == (B, 2, D)
+    assert torch.equal(out.present, present)
     assert [a.shape for a in out.attention] == [(B, T), (B, T)]
 
 
@@ -201,6 +205,8 @@ def test_absent_modality_has_no_weight_no_word_and_no_attention(
     out = network(inputs, present)
     assert not out.weights[~present].any()
     assert not out.unimodal[~present].any()
+    assert not out.parts[~present].any()
+    assert not out.pooled[~present].any()
     for m in range(2):
         assert not out.attention[m][~present[:, m]].any()
     some = present.any(dim=1)
@@ -251,6 +257,70 @@ def test_noise_reaches_only_the_rows_and_modalities_it_is_meant_for(
     before, after = network(inputs, present), network(inputs, present, noise)
     changed = (before.unimodal != after.unimodal).flatten(2).any(dim=2)
     assert changed.nonzero().tolist() == [[3, 1]]
+
+
+def test_parts_add_up_to_the_logits_where_there_is_no_joint_part(inputs, present):
+    network = build(AdaptiveFusion(n_heads=2, joint=False)).eval()
+    out = network(inputs, present)
+    some = present.any(dim=1)
+    assert out.joint is None
+    torch.testing.assert_close(out.parts.sum(dim=1)[some], out.logits.mean(dim=1)[some])
+
+
+def test_what_attention_gathers_is_told_before_it_is_normalised(inputs, present):
+    # Far-away content, which a layer norm would hide, shows here: novelty reads it.
+    network = build().eval()
+    before = network(inputs, present).pooled.norm(dim=-1)
+    inputs[1]["x"][3] *= 1000
+    after = network(inputs, present).pooled.norm(dim=-1)
+    assert after[3, 1] > 10 * before[3, 1]
+
+
+class Reader(Fusion):
+    """A rule that looks at the tokens, and keeps what it was shown."""
+
+    n_heads = 2
+
+    def build(self, shape):
+        return _Reader()
+
+
+class _Reader(FusionModule):
+    reads_tokens = True
+
+    def forward(self, z, u, present, tokens=()):
+        self.shown = tokens
+        weights = uniform_weights(present, z.dtype)
+        return FusionResult(u.mean(dim=1), weights, u.mean(dim=2))
+
+
+def test_rule_that_reads_tokens_is_shown_them_masked_where_absent(inputs, present):
+    network = build(Reader()).eval()
+    network(inputs, present)
+    assert len(network.fusion.shown) == 2
+    for m, (h, mask) in enumerate(network.fusion.shown):
+        assert h.shape == (B, T, D)
+        expected = ~inputs[m]["x"].isnan() & present[:, m, None]
+        assert torch.equal(mask, expected)
+        assert not h[~present[:, m]].any()
+        there = expected.any(dim=1)
+        own = network.encoders[m]({"x": inputs[m]["x"][there]})[0]
+        torch.testing.assert_close(h[there], own)
+
+
+@pytest.mark.parametrize("m", [0, 1])
+def test_tokens_of_a_wholly_absent_modality_are_all_masked(inputs, present, m):
+    network = build(Reader()).eval()
+    present[:, m] = False
+    network(inputs, present)
+    h, mask = network.fusion.shown[m]
+    assert h.shape[0] == B
+    assert not mask.any()
+    assert not h.any()
+
+
+def test_rule_that_reads_no_tokens_is_shown_none(network, inputs, present):
+    assert network.encode(inputs, present).tokens == ()
 
 
 def test_what_an_expert_says_is_added_to_every_member(inputs, present):

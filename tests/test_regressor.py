@@ -80,10 +80,47 @@ def test_integers_are_regressed(make, data):
     assert np.array_equal(one.predict(X), two.predict(X))
 
 
-def test_units_of_the_target_do_not_matter(make, data):
+def test_contributions_are_in_units_of_the_target(make, whole, data):
+    X, y = data
+    model = make(**whole).fit(X, y)
+    contributions, joint = model.modality_contributions(X)
+    assert contributions.shape == (len(X), 2, 2)
+    assert joint.shape == (len(X), 2)
+    total = contributions.sum(axis=1) + joint + y.mean(axis=0)
+    np.testing.assert_allclose(total, model.predict(X), rtol=0, atol=1e-9)
+    # The second target is some fifty times as wide as the first.
+    spread = np.abs(contributions).mean(axis=(0, 1))
+    assert spread[1] > 10 * spread[0]
+
+
+def test_joint_share_is_that_of_every_target(make, whole, data):
+    X, y = data
+    y = np.stack([y[:, 0], y[:, 0]], axis=1)
+    model = make(**whole).fit(X, y)
+    contributions, joint = model.modality_contributions(X)
+    sizes = [np.abs(x).mean(axis=1) for x in (contributions.sum(axis=1), joint)]
+    np.testing.assert_allclose(model.joint_share(X), sizes[1] / (sizes[0] + sizes[1]))
+
+
+def test_one_row_is_learned_by_heart(make, data):
+    X, y = data
+    model = make(early_stopping=True).fit(X[:1], y[:1])
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_experts_help_where_rows_are_few(make, whole, make_views):
+    X, _ = make_views(120)
+    X_test, _ = make_views(400, seed=1)
+    y, y_test = make_targets(X)[:, 0], make_targets(X_test)[:, 0]
+    alone = make(n_folds=2).fit(X, y).score(X_test, y_test)
+    assert make(**whole).fit(X, y).score(X_test, y_test) > max(alone, 0.6)
+
+
+@pytest.mark.parametrize("parts", [{}, {"experts": "auto", "n_folds": 2}], ids=str)
+def test_units_of_the_target_do_not_matter(make, data, parts):
     X, y = data
     y = y[:, 0]
-    plain, scaled = make().fit(X, y), make().fit(X, 4096.0 * y - 512.0)
+    plain, scaled = (make(**parts).fit(X, target) for target in (y, 4096.0 * y - 512.0))
     np.testing.assert_allclose(
         scaled.predict(X), 4096.0 * plain.predict(X) - 512.0, rtol=1e-4, atol=0.5
     )
@@ -95,10 +132,10 @@ def test_constant_target_is_predicted_as_it_is(make, data):
     np.testing.assert_allclose(predicted, 5.0, atol=0.5)
 
 
-def test_huge_and_tiny_targets_stay_finite(make, data):
+def test_huge_and_tiny_targets_stay_finite(make, whole, data):
     X, y = data
     for factor in (1e-12, 1e12):
-        predicted = make().fit(X, factor * y).predict(X)
+        predicted = make(**whole).fit(X, factor * y).predict(X)
         assert np.isfinite(predicted).all()
         assert np.abs(predicted).max() < 10 * np.abs(factor * y).max()
 

@@ -98,7 +98,7 @@ def run(valid=None, network=None, **changes):
 class AlwaysCorrupt(Corruption):
     """A plan that is known: swap on the left, hide on the right, in even rows."""
 
-    def plan(self, present):
+    def plan(self, present, names=()):
         even = torch.arange(len(present)) % 2 == 0
         swap, drop = torch.zeros_like(present), torch.zeros_like(present)
         swap[even, 0] = True
@@ -177,15 +177,17 @@ def test_hidden_modality_is_absent_from_the_batch_but_not_from_the_data():
 # ---------------------------------------------------------------- loss
 
 
-def output_of(logits, unimodal=None, present=None, confidence=None):
+def output_of(logits, unimodal=None, present=None, joint=None):
     B, K, C = logits.shape
     if unimodal is None:
         unimodal = torch.zeros(B, 1, K, C)
+    M = unimodal.shape[1]
     if present is None:
-        present = torch.ones(unimodal.shape[:2], dtype=torch.bool)
-    even = torch.full(unimodal.shape[:2], 1 / max(1, unimodal.shape[1]))
+        present = torch.ones(B, M, dtype=torch.bool)
+    even, parts = torch.full((B, M), 1 / max(1, M)), torch.zeros(B, M, C)
+    pooled = torch.zeros(B, M, D)
     return NetworkOutput(
-        logits, unimodal, present, even, confidence, torch.zeros(B), ()
+        logits, unimodal, present, even, parts, joint, pooled, attention=()
     )
 
 
@@ -207,17 +209,18 @@ def logits():
 Y = torch.tensor([0, 3, 1, 2, 2, 0])
 
 
-def test_members_are_averaged_by_loss_in_training_and_by_probability_after(
-    loss, logits
-):
+def cross_entropy(logits, y):
+    """Mean over rows and members of (n, K, C)."""
+    K = logits.shape[1]
+    return nn.functional.cross_entropy(logits.flatten(0, 1), y.repeat_interleave(K))
+
+
+def test_members_learn_one_by_one_and_speak_by_their_mean(loss, logits):
     output = output_of(logits, torch.zeros(6, 2, 3, 4))
-    each = nn.functional.cross_entropy(
-        logits.flatten(0, 1), Y.repeat_interleave(3), reduction="none"
-    )
     loss(output, target_of(Y))
-    torch.testing.assert_close(loss.parts["fused"], each.mean())
-    mixed = nn.functional.nll_loss(logits.softmax(-1).mean(1).log(), Y)
-    torch.testing.assert_close(loss.eval()(output, target_of(Y)), mixed)
+    torch.testing.assert_close(loss.parts["fused"], cross_entropy(logits, Y))
+    together = nn.functional.cross_entropy(logits.mean(dim=1), Y)
+    torch.testing.assert_close(loss.eval()(output, target_of(Y)), together)
 
 
 def test_loss_adds_what_each_modality_says_alone_with_weight_one(loss, logits):
@@ -225,10 +228,40 @@ def test_loss_adds_what_each_modality_says_alone_with_weight_one(loss, logits):
     total = loss(output_of(logits, unimodal), target_of(Y))
     assert set(loss.parts) == {"fused", "one", "two"}
     torch.testing.assert_close(total, sum(loss.parts.values()))
-    expected = nn.functional.cross_entropy(
-        unimodal[:, 1].flatten(0, 1), Y.repeat_interleave(3)
+    torch.testing.assert_close(loss.parts["two"], cross_entropy(unimodal[:, 1], Y))
+
+
+def test_joint_part_is_taught_by_a_loss_of_its_own(loss, logits):
+    unimodal, joint = torch.randn(6, 2, 3, 4), torch.randn(6, 3, 4)
+    target = target_of(Y, torch.arange(6.0))
+    without = loss(output_of(logits, unimodal), target)
+    with_it = loss(output_of(logits, unimodal, joint=joint), target)
+    rows = torch.arange(6).repeat_interleave(torch.arange(6))
+    expected = cross_entropy(joint[rows], Y[rows])
+    torch.testing.assert_close(with_it - without, expected)
+    # Early stopping watches the fused output alone.
+    loss.eval()
+    assert torch.equal(
+        loss(output_of(logits, unimodal), target),
+        loss(output_of(logits, unimodal, joint=joint), target),
     )
-    torch.testing.assert_close(loss.parts["two"], expected)
+
+
+def test_modality_that_is_seldom_there_weighs_as_much_as_its_rows_do(loss, logits):
+    unimodal = torch.zeros(6, 2, 3, 4)
+    unimodal[:, 1] = torch.randn(6, 3, 4)
+    present = torch.ones(6, 2, dtype=torch.bool)
+    present[1:, 1] = False
+
+    def pull(weight):
+        u = unimodal.clone().requires_grad_()
+        loss(output_of(logits, u, present), target_of(Y, weight)).backward()
+        return u.grad[0, 1]
+
+    assert pull(torch.ones(6)).any()
+    alone = unimodal[:1, 1].clone().requires_grad_()
+    cross_entropy(alone, Y[:1]).backward()
+    torch.testing.assert_close(pull(torch.ones(6)), alone.grad[0] / 6)
 
 
 def test_absent_and_swapped_modalities_are_not_judged(loss, logits):
@@ -239,59 +272,43 @@ def test_absent_and_swapped_modalities_are_not_judged(loss, logits):
     honest[2, 0] = False
     target = target_of(Y, honest=honest)
     before = loss(output_of(logits, unimodal, present), target)
-    part = loss.parts["one"]
-    expected = nn.functional.cross_entropy(
-        unimodal[3:, 0].flatten(0, 1), Y[3:].repeat_interleave(3)
-    )
-    torch.testing.assert_close(part, expected)
+    torch.testing.assert_close(loss.parts["one"], cross_entropy(unimodal[3:, 0], Y[3:]))
     unimodal[:3, 0] = torch.randn(3, 3, 4) * 100
     after = loss(output_of(logits, unimodal, present), target)
     assert torch.equal(before, after)
 
 
 def test_a_weight_of_two_is_the_row_twice(loss, logits):
-    unimodal = torch.randn(6, 2, 3, 4)
-    confidence = torch.randn(6, 2, 3)
+    unimodal, joint = torch.randn(6, 2, 3, 4), torch.randn(6, 3, 4)
     weight = torch.tensor([1.0, 2.0, 1.0, 0.0, 1.0, 1.0])
     rows = torch.tensor([0, 1, 1, 2, 4, 5])
-    weighted = loss(
-        output_of(logits, unimodal, confidence=confidence), target_of(Y, weight)
-    )
+    weighted = loss(output_of(logits, unimodal, joint=joint), target_of(Y, weight))
     copied = loss(
-        output_of(logits[rows], unimodal[rows], confidence=confidence[rows]),
+        output_of(logits[rows], unimodal[rows], joint=joint[rows]),
         target_of(Y[rows]),
     )
     torch.testing.assert_close(weighted, copied)
 
 
-def test_gate_is_taught_the_probability_of_the_truth(loss, logits):
-    unimodal = torch.randn(6, 2, 3, 4).requires_grad_()
-    trust = loss.trust(output_of(logits, unimodal), Y)
-    expected = unimodal.softmax(-1)[torch.arange(6), :, :, Y]
-    torch.testing.assert_close(trust, expected)
-    assert not trust.requires_grad
-
-    def gate_loss(p):
-        confidence = torch.logit(p.detach())
-        return loss(output_of(logits, unimodal, None, confidence), target_of(Y))
-
-    truthful = gate_loss(expected)
-    assert truthful < gate_loss((expected + 0.05).clamp(max=0.999))
-    assert truthful < gate_loss((expected - 0.05).clamp(min=0.001))
-
-
-def test_regression_loss_is_the_squared_error_and_trust_falls_with_it():
+def test_regression_loss_is_the_squared_error():
     loss = FusionLoss(["one"], is_classification=False)
     y = torch.tensor([[0.0], [1.0], [2.0]])
     said = torch.zeros(3, 1, 1)
     loss(output_of(said, said.unsqueeze(1)), target_of(y))
     assert loss.parts["fused"].item() == pytest.approx(5 / 3)
-    trust = loss.trust(output_of(said, said.unsqueeze(1)), y).flatten()
-    assert trust[0] == 1
-    assert trust[0] > trust[1] > trust[2] > 0
 
 
-def test_regression_mixes_members_by_their_mean_and_outputs_by_their_mean():
+@pytest.mark.parametrize("is_classification", [True, False])
+def test_loss_of_each_output_keeps_the_axes_between(is_classification):
+    loss = FusionLoss([], is_classification=is_classification)
+    logits = torch.randn(6, 5, 3, 4)
+    y = Y if is_classification else torch.randn(6, 4)
+    each = loss.elementwise(logits, y)
+    assert each.shape == (6, 5, 3)
+    torch.testing.assert_close(each[:, 2, 1], loss.elementwise(logits[:, 2, 1], y))
+
+
+def test_regression_mixes_members_and_outputs_by_their_mean():
     loss = FusionLoss([], is_classification=False).eval()
     said = torch.tensor([[[0.0, 2.0], [2.0, 4.0]]])  # (1, 2 members, 2 outputs)
     value = loss(output_of(said, torch.zeros(1, 0, 2, 2)), target_of(torch.ones(1, 2)))

@@ -1,22 +1,16 @@
-"""Adaptive fusion: a supervised confidence gate over what the modalities say."""
+"""Adaptive fusion: each modality is a witness, weighed by how far it is trusted."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 import torch
 from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, StrOptions
-from skfusion.fusion.base import (
-    Fusion,
-    FusionModule,
-    FusionShape,
-    masked_softmax,
-    uniform_weights,
-)
-from skfusion.network import FusionResult, MemberLinear
+from skfusion.fusion.base import Fusion, FusionModule, FusionShape, uniform_weights
+from skfusion.network import FusionResult, MemberLinear, Tokens
 
 __all__ = ["AdaptiveFusion"]
 
@@ -24,12 +18,13 @@ __all__ = ["AdaptiveFusion"]
 class AdaptiveFusion(Fusion):
     """Weigh each modality, in each row, by how far it can be trusted there.
 
-    A confidence ``c_m`` is learned by asking how much probability modality m, alone,
-    gave to the truth, on rows of which some were corrupted on purpose. The weights are
-    ``softmax_m(log pi_m + e^tau log c_m)`` over the present modalities, and the output
-    is ``n^beta sum_m w_m u_m + alpha J``: what the modalities say, plus a small joint
-    part J for what only shows when they are seen together. With n modalities present,
-    ``n^beta`` is how much agreeing evidence adds up.
+    Each modality is a witness, and so is a joint part J that sees them all at once and
+    may know what only shows when they are seen together. They learn side by side, each
+    with a loss of its own. Afterwards, on rows that the network has not learned from,
+    some of them disturbed on purpose, a confidence ``c_m`` is learned for each witness:
+    how much probability will it give to the truth in this row? The weights are
+    ``softmax_m(e^tau log c_m)`` over the witnesses that are present, and the
+    output is their weighted sum, scaled by how much evidence there is.
 
     Parameters
     ----------
@@ -42,9 +37,6 @@ class AdaptiveFusion(Fusion):
         modalities in full, and a label that depends on two modalities at once (their
         XOR, say) cannot be learned. "auto" has it from 500 training rows; below, it
         learns rows by heart.
-    shrinkage : float, default=200
-        Rows at which the weights stand halfway between uniform and learned: they are
-        mixed with uniform ones in the proportion shrinkage / (shrinkage + n_samples).
 
     Examples
     --------
@@ -53,11 +45,11 @@ class AdaptiveFusion(Fusion):
     AdaptiveFusion(n_heads=2)
     """
 
+    learns_trust = True
     _parameter_constraints = {
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "joint": ["boolean", StrOptions({"auto"})],
-        "shrinkage": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
@@ -66,102 +58,62 @@ class AdaptiveFusion(Fusion):
         n_heads: int = 4,
         dropout: float = 0.25,
         joint: bool | str = "auto",
-        shrinkage: float = 200.0,
     ) -> None:
         self.n_heads = n_heads
         self.dropout = dropout
         self.joint = joint
-        self.shrinkage = shrinkage
 
     def build(self, shape: FusionShape) -> FusionModule:
         joint = shape.n_samples >= 500 if self.joint == "auto" else bool(self.joint)
-        return _Adaptive(
-            shape,
-            dropout=self.dropout,
-            joint=joint and shape.n_modalities > 1,
-            gamma=self.shrinkage / (self.shrinkage + shape.n_samples),
-        )
+        if joint and shape.n_modalities > 1:
+            return _Adaptive(_JointPart(shape, self.dropout))
+        return _Adaptive(None)
 
 
 class _Adaptive(FusionModule):
-    def __init__(
-        self, shape: FusionShape, *, dropout: float, joint: bool, gamma: float
-    ) -> None:
+    """The mean of the witnesses, as the network learns; trust comes afterwards."""
+
+    def __init__(self, joint: nn.Module | None) -> None:
         super().__init__()
-        M, D, C = shape.n_modalities, shape.d_model, shape.n_outputs
-        self.gamma = gamma
-        self.is_classification = shape.is_classification
-        n_signs = 5 if shape.is_classification else C + 2
-        self.gates = nn.ModuleList(
-            nn.Sequential(nn.Linear(D + n_signs, 32), nn.GELU(), nn.Linear(32, 1))
-            for _ in range(M)
-        )
-        self.log_pi = nn.Parameter(torch.zeros(M))
-        self.tau = nn.Parameter(torch.zeros(()))
-        # Sharpness of each modality's word: fitted on held-out rows, not in training.
-        self.sharpness = nn.Parameter(torch.zeros(M), requires_grad=False)
         self.beta = nn.Parameter(torch.zeros(()))  # through a sigmoid: 1/2 at first
-        self.joint: nn.Sequential | None = None
-        if joint:
-            self.joint = nn.Sequential(
-                nn.Linear(M * D, 2 * D), nn.GELU(), nn.Dropout(dropout)
-            )
-            self.joint_head = MemberLinear(2 * D, C, n_members=shape.n_members)
-            self.alpha = nn.Parameter(torch.tensor(0.1))
+        self.joint = joint
+        self.reads_tokens = getattr(joint, "reads_tokens", False)
 
-    def forward(self, z, u, present):
-        B, M, K, D = z.shape
-        signs = self.signs(u.detach(), present)
-        g = torch.cat([z.detach(), signs], dim=-1)  # (B, M, K, D + signs)
-        confidence = torch.stack(
-            [gate(g[:, m]).squeeze(-1) for m, gate in enumerate(self.gates)], dim=1
-        )  # (B, M, K)
-        # Detached: the gate learns to be truthful, never to please the fused loss.
-        log_c = nn.functional.logsigmoid(confidence.detach())
-        w = masked_softmax(self.log_pi[:, None] + self.tau.exp() * log_c, present)
-        even = uniform_weights(present, z.dtype)
-        w = (1 - self.gamma) * w + self.gamma * even.unsqueeze(-1)
-        sharp = self.sharpness.exp()[:, None, None]
-        said = (w.unsqueeze(-1) * sharp * u).sum(dim=1)  # (B, K, C)
-        if self.is_classification:
-            n = present.sum(dim=1).clamp_min(1).to(z.dtype)
-            said = said * n.pow(torch.sigmoid(self.beta)).view(B, 1, 1)
-        if self.joint is None:
-            return FusionResult(said, w.mean(dim=2), confidence, z.new_zeros(B))
-        x = (w.unsqueeze(-1) * z * M).transpose(1, 2).reshape(B, K, M * D)
-        extra = self.alpha * self.joint_head(self.joint(x))
-        share = _size(extra) / (_size(extra) + _size(said)).clamp_min(1e-12)
-        return FusionResult(said + extra, w.mean(dim=2), confidence, share)
+    def forward(
+        self, z: Tensor, u: Tensor, present: Tensor, tokens: Sequence[Tokens] = ()
+    ) -> FusionResult:
+        w = uniform_weights(present, z.dtype)
+        n = present.sum(dim=1).to(z.dtype)
+        joint = None if self.joint is None else self.joint(z, present, tokens)
+        if joint is not None:
+            n = n + 1
+        # With n witnesses, n^beta is how much agreeing evidence adds up.
+        scale = n.clamp_min(1).pow(torch.sigmoid(self.beta) - 1)[:, None, None]
+        parts = scale.unsqueeze(-1) * u * present[:, :, None, None]  # (B, M, K, C)
+        logits = parts.sum(dim=1)
+        if joint is not None:
+            logits = logits + scale * joint
+        return FusionResult(logits, w, parts.mean(dim=2), joint)
 
-    def calibration_parameters(self):
-        fitted = [self.log_pi, self.tau, self.sharpness.requires_grad_()]
-        return fitted if self.joint is None else [*fitted, self.alpha]
 
-    def signs(self, u: Tensor, present: Tensor) -> Tensor:
-        """What a bystander sees of how sure each modality is, (B, M, K, signs)."""
-        n_others = (present.sum(dim=1, keepdim=True) - present.long()).clamp_min(1)
-        n_others = n_others.to(u.dtype)[:, :, None, None]
-        if not self.is_classification:
-            others = (u.sum(dim=1, keepdim=True) - u) / n_others
-            distance = (u - others).square().mean(dim=-1, keepdim=True).sqrt()
-            spread = u.std(dim=2, unbiased=False).mean(dim=-1)[:, :, None, None]
-            return torch.cat([u, distance, spread.expand_as(distance)], dim=-1)
-        p = u.softmax(dim=-1) * present[:, :, None, None]
-        top = p.topk(2, dim=-1).values
-        entropy = -(p * p.clamp_min(1e-12).log()).sum(dim=-1) / math.log(p.shape[-1])
-        others = (p.sum(dim=1, keepdim=True) - p) / n_others
-        agreement = (p * others).sum(dim=-1)
-        middle = p.mean(dim=2, keepdim=True)
-        disagreement = (p - middle).abs().sum(dim=-1)
-        return torch.stack(
-            [top[..., 0], top[..., 0] - top[..., 1], entropy, agreement, disagreement],
-            dim=-1,
+class _JointPart(nn.Module):
+    """A perceptron on what all modalities know, and on which of them are there.
+
+    **Shape**: z (B, M, K, D), present (B, M); output (B, K, C).
+    """
+
+    def __init__(self, shape: FusionShape, dropout: float) -> None:
+        super().__init__()
+        M, D = shape.n_modalities, shape.d_model
+        self.layers = nn.Sequential(
+            nn.Linear(M * D + M, 2 * D), nn.GELU(), nn.Dropout(dropout)
         )
+        self.head = MemberLinear(2 * D, shape.n_outputs, n_members=shape.n_members)
 
-
-def _size(logits: Tensor) -> Tensor:
-    """Mean absolute size of centred logits, (B,), with no gradient."""
-    x = logits.detach()
-    if x.shape[-1] > 1:
-        x = x - x.mean(dim=-1, keepdim=True)
-    return x.abs().mean(dim=(1, 2))
+    def forward(
+        self, z: Tensor, present: Tensor, tokens: Sequence[Tokens] = ()
+    ) -> Tensor:
+        B, M, K, D = z.shape
+        x = z.transpose(1, 2).reshape(B, K, M * D)
+        there = present.to(z.dtype).unsqueeze(1).expand(B, K, M)
+        return self.head(self.layers(torch.cat([x, there], dim=-1)))

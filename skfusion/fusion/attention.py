@@ -49,8 +49,9 @@ class _Attention(FusionModule):
         self.score = nn.Sequential(nn.Linear(D, D), nn.Tanh(), nn.Linear(D, 1))
         self.head = MemberLinear(D, shape.n_outputs, n_members=shape.n_members)
 
-    def forward(self, z, u, present):
+    def forward(self, z, u, present, tokens=()):
         score = self.score(z).squeeze(-1)  # (B, M, K)
         w = masked_softmax(score, present)
-        logits = self.head((w.unsqueeze(-1) * z).sum(dim=1))
-        return FusionResult(logits, w.mean(dim=2), None, z.new_zeros(len(z)))
+        # The head is linear, so the output is the weighted sum of its parts.
+        parts = w.unsqueeze(-1) * self.head(z)  # (B, M, K, C)
+        return FusionResult(parts.sum(dim=1), w.mean(dim=2), parts.mean(dim=2))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from skfusion.network import FusionResult
+from skfusion.network import FusionResult, Tokens
 
 __all__ = ["Fusion", "FusionModule", "FusionShape", "masked_softmax", "uniform_weights"]
 
@@ -35,6 +36,9 @@ class Fusion(BaseEstimator, ABC):
     """
 
     n_heads: int
+    #: Whether trust in each modality, row by row, is learned from held-out rows. The
+    #: modalities are then weighed by it, instead of by what the module says.
+    learns_trust: bool = False
 
     @abstractmethod
     def build(self, shape: FusionShape) -> FusionModule:
@@ -45,18 +49,19 @@ class FusionModule(nn.Module):
     """Base of the modules that fuse.
 
     **Shape**: z (B, M, K, D), what the modalities know; u (B, M, K, C), what each says
-    alone; present (B, M), True = present. Both are 0 where a modality is absent.
+    alone; present (B, M), True = present; tokens, one `Tokens` a modality where
+    `reads_tokens`. All are 0 where a modality is absent.
     """
 
     #: Whether the heads of the modalities teach the encoders, or only listen.
     trains_heads: bool = True
+    #: Whether the rule reads the tokens of the modalities.
+    reads_tokens: bool = False
 
-    def forward(self, z: Tensor, u: Tensor, present: Tensor) -> FusionResult:
+    def forward(
+        self, z: Tensor, u: Tensor, present: Tensor, tokens: Sequence[Tokens] = ()
+    ) -> FusionResult:
         raise NotImplementedError
-
-    def calibration_parameters(self) -> list[nn.Parameter]:
-        """The few parameters that are fitted once more, on held-out rows."""
-        return []
 
 
 def uniform_weights(present: Tensor, dtype: torch.dtype) -> Tensor:

@@ -58,11 +58,10 @@ class _Concat(FusionModule):
         )
         self.head = MemberLinear(2 * D, shape.n_outputs, n_members=shape.n_members)
 
-    def forward(self, z, u, present):
+    def forward(self, z, u, present, tokens=()):
         B, M, K, D = z.shape
         x = z.transpose(1, 2).reshape(B, K, M * D)
         there = present.to(z.dtype).unsqueeze(1).expand(B, K, M)
         logits = self.head(self.mlp(torch.cat([x, there], dim=-1)))
-        return FusionResult(
-            logits, uniform_weights(present, z.dtype), None, z.new_ones(B)
-        )
+        parts = u.new_zeros(B, M, u.shape[-1])
+        return FusionResult(logits, uniform_weights(present, z.dtype), parts)

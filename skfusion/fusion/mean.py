@@ -36,7 +36,7 @@ class MeanFusion(Fusion):
 
 
 class _Mean(FusionModule):
-    def forward(self, z, u, present):
+    def forward(self, z, u, present, tokens=()):
         w = uniform_weights(present, z.dtype)
-        logits = (w[:, :, None, None] * u).sum(dim=1)  # (B, K, C)
-        return FusionResult(logits, w, None, w.new_zeros(len(w)))
+        parts = w[:, :, None, None] * u  # (B, M, K, C)
+        return FusionResult(parts.sum(dim=1), w, parts.mean(dim=2))

@@ -1,7 +1,6 @@
 """The contract of every fusion rule, and what is particular to each."""
 
 import inspect
-import math
 import pickle
 
 import pytest
@@ -18,6 +17,7 @@ from skfusion.fusion import (
     MeanFusion,
 )
 from skfusion.fusion.base import FusionShape
+from skfusion.network import Tokens
 
 RULES = [
     rule
@@ -48,7 +48,7 @@ def build(spec, seed=0, **changes):
 
 
 def draw(present=None, m=M, k=K, c=C, seed=0):
-    """z, u and the mask as the network gives them: 0 where absent."""
+    """z, u, the mask and tokens as the network gives them: 0 where absent."""
     g = torch.Generator().manual_seed(seed)
     if present is None:
         present = torch.rand(B, m, generator=g) < 0.6
@@ -56,7 +56,20 @@ def draw(present=None, m=M, k=K, c=C, seed=0):
     z = torch.randn(B, m, k, D, generator=g, dtype=torch.float64)
     u = torch.randn(B, m, k, c, generator=g, dtype=torch.float64)
     mask = present[:, :, None, None]
-    return z * mask, u * mask, present
+    tokens = [
+        Tokens(
+            torch.randn(B, 4, D, generator=g, dtype=torch.float64) * mask[:, i],
+            present[:, i, None].expand(B, 4),
+        )
+        for i in range(m)
+    ]
+    return z * mask, u * mask, present, tokens
+
+
+#: Rules that attribute nothing to a single modality.
+JOINT = {ConcatFusion}
+#: How to switch off the joint part of those that have one beside the modalities.
+ALONE = {AdaptiveFusion: {"joint": False}}
 
 
 @pytest.fixture(params=RULES, ids=lambda rule: rule.__name__)
@@ -80,59 +93,73 @@ def test_result_has_the_right_shapes_and_is_finite(rule, is_classification, k, m
     module = build(
         rule(), n_modalities=m, n_members=k, is_classification=is_classification
     )
-    z, u, present = draw(m=m, k=k)
-    result = module(z, u, present)
+    result = module(*draw(m=m, k=k))
     assert result.logits.shape == (B, k, C)
     assert result.weights.shape == (B, m)
-    assert result.joint_share.shape == (B,)
-    assert result.confidence is None or result.confidence.shape == (B, m, k)
-    assert result.logits.isfinite().all()
-    assert ((result.joint_share >= 0) & (result.joint_share <= 1)).all()
+    assert result.parts.shape == (B, m, C)
+    assert result.joint is None or result.joint.shape == (B, k, C)
+    assert all(x.isfinite().all() for x in result if x is not None)
 
 
 def test_weights_sum_to_one_over_what_is_present(rule):
-    z, u, present = draw()
-    weights = build(rule()).eval()(z, u, present).weights
+    z, u, present, tokens = draw()
+    weights = build(rule()).eval()(z, u, present, tokens).weights
     assert (weights >= 0).all()
     assert not weights[~present].any()
     expected = present.any(dim=1).to(weights.dtype)
     torch.testing.assert_close(weights.sum(dim=1), expected)
 
 
+def test_parts_of_what_is_absent_are_nothing(rule):
+    z, u, present, tokens = draw()
+    parts = build(rule()).eval()(z, u, present, tokens).parts
+    assert not parts[~present].any()
+
+
+def test_parts_add_up_to_the_logits_where_nothing_is_joint(rule):
+    if rule in JOINT:
+        return
+    inputs = draw()
+    result = build(rule(**ALONE.get(rule, {}))).eval()(*inputs)
+    assert result.joint is None
+    torch.testing.assert_close(result.parts.sum(dim=1), result.logits.mean(dim=1))
+
+
 def test_rows_do_not_depend_on_one_another(rule):
     module = build(rule()).eval()
-    z, u, present = draw()
-    together = module(z, u, present)
+    z, u, present, tokens = draw()
+    together = module(z, u, present, tokens)
     for i in range(B):
-        alone = module(z[i : i + 1], u[i : i + 1], present[i : i + 1])
+        one = slice(i, i + 1)
+        own = [Tokens(h[one], mask[one]) for h, mask in tokens]
+        alone = module(z[one], u[one], present[one], own)
         for x, y in zip(alone, together, strict=True):
             if x is not None:
                 torch.testing.assert_close(x[0], y[i], atol=1e-12, rtol=0)
 
 
-def test_every_parameter_learns_in_training_or_in_calibration(rule):
+def test_order_of_the_modalities_is_the_order_of_the_weights(rule):
+    # What is symmetric stays so; what is not (a perceptron) still reports in order.
+    z, u, present, tokens = draw()
+    weights = build(rule()).eval()(z, u, present, tokens).weights
+    turned = (
+        build(rule())
+        .eval()(z.flip(1), u.flip(1), present.flip(1), tokens[::-1])
+        .weights
+    )
+    torch.testing.assert_close(turned.flip(1), weights)
+
+
+def test_every_parameter_learns(rule):
     module = build(rule())
-    z, u, present = draw()
-    result = module(z.requires_grad_(), u.requires_grad_(), present)
+    z, u, present, tokens = draw()
+    result = module(z.requires_grad_(), u.requires_grad_(), present, tokens)
     loss = result.logits.square().sum()
-    if result.confidence is not None:
-        loss = loss + result.confidence.square().sum()
+    if result.joint is not None:
+        loss = loss + result.joint.square().sum()
     loss.backward()
-    later = {id(p) for p in module.calibration_parameters()}
-    assert all(p.grad is not None or id(p) in later for p in module.parameters())
+    assert all(p.grad is not None for p in module.parameters())
     assert any(x.grad is not None and x.grad.any() for x in (z, u))
-
-
-def test_calibration_parameters_reach_the_output(rule):
-    module = build(rule()).eval()
-    inputs = draw()
-    parameters = module.calibration_parameters()
-    if not parameters:
-        return
-    module(*inputs).logits.square().sum().backward()
-    for p in parameters:
-        assert p.requires_grad
-        assert p.grad.any()
 
 
 def test_same_seed_builds_the_same_module(rule):
@@ -166,96 +193,89 @@ def test_wrong_number_of_heads_is_refused(rule):
 # ---------------------------------------------------------------- adaptive
 
 
-def test_adaptive_gate_is_not_moved_by_the_fused_loss():
-    module = build(AdaptiveFusion())
-    module(*draw()).logits.square().sum().backward()
-    assert all(p.grad is None for p in module.gates.parameters())
+def test_only_the_adaptive_rule_learns_trust():
+    assert AdaptiveFusion().learns_trust
+    for spec in (AttentionFusion(), ConcatFusion(), MeanFusion()):
+        assert not spec.learns_trust
 
 
-def test_adaptive_gate_does_not_teach_what_it_judges():
-    module = build(AdaptiveFusion())
-    z, u, present = draw()
-    z.requires_grad_()
-    u.requires_grad_()
-    module(z, u, present).confidence.sum().backward()
-    assert z.grad is None
-    assert u.grad is None
+def test_adaptive_weighs_all_alike_until_trust_is_learned():
+    _, _, present, _ = inputs = draw()
+    weights = build(AdaptiveFusion()).eval()(*inputs).weights
+    expected = present / present.sum(dim=1, keepdim=True).clamp_min(1)
+    torch.testing.assert_close(weights, expected.to(weights.dtype))
 
 
-def test_adaptive_weight_follows_the_confidence():
-    module = build(AdaptiveFusion(shrinkage=0), n_members=1).eval()
-    z, u, present = draw(torch.ones(B, M, dtype=torch.bool), k=1)
-    with torch.no_grad():
-        for gate in module.gates:
-            nn.init.zeros_(gate[-1].weight)
-            nn.init.zeros_(gate[-1].bias)
-        module.gates[1][-1].bias.fill_(math.log(0.9 / 0.1))
-    weights = module(z, u, present).weights
-    # log c, so weights stand as 0.5 to 0.9 to 0.5.
-    expected = torch.tensor([0.5, 0.9, 0.5], dtype=torch.float64) / 1.9
-    torch.testing.assert_close(weights, expected.expand(B, M))
-
-
-def test_adaptive_weights_of_few_rows_are_drawn_to_even_ones():
-    z, u, present = draw(torch.ones(B, M, dtype=torch.bool))
-
-    def distance(n):
-        weights = build(AdaptiveFusion(), n_samples=n).eval()(z, u, present).weights
-        return (weights - 1 / M).abs().max().item()
-
-    assert distance(10) < distance(200) < distance(100_000)
-    assert distance(200) == pytest.approx(distance(10**9) / 2, rel=1e-6)
-
-
-def test_adaptive_without_joint_part_attributes_everything():
-    module = build(AdaptiveFusion(joint=False), n_members=1).eval()
-    z, u, present = draw(k=1)
-    result = module(z, u, present)
-    said = (result.weights[:, :, None, None] * u).sum(dim=1)
+def test_adaptive_evidence_adds_up():
     # Agreeing evidence adds up by n^beta, and beta starts at one half.
+    module = build(AdaptiveFusion(joint=False)).eval()
+    _, u, present, _ = inputs = draw()
     n = present.sum(dim=1).clamp_min(1).sqrt().to(u.dtype)
-    torch.testing.assert_close(result.logits, said * n[:, None, None])
-    assert not result.joint_share.any()
+    expected = u.sum(dim=1) / n[:, None, None]
+    torch.testing.assert_close(module(*inputs).logits, expected)
 
 
-def test_adaptive_reports_the_share_of_its_joint_part():
+def test_adaptive_joint_part_is_a_witness_like_the_modalities():
     module = build(AdaptiveFusion()).eval()
-    z, u, present = draw()
-    some = present.any(dim=1)
-    small = module(z, u, present).joint_share[some]
-    with torch.no_grad():
-        module.alpha.fill_(100.0)
-    large = module(z, u, present).joint_share[some]
-    assert (large > small).all()
-    assert (small > 0).all()
-    assert large.min() > 0.5
+    _, u, present, _ = inputs = draw()
+    result = module(*inputs)
+    n = (present.sum(dim=1) + 1).sqrt().to(u.dtype)
+    expected = (u.sum(dim=1) + result.joint) / n[:, None, None]
+    torch.testing.assert_close(result.logits, expected)
 
 
-def test_adaptive_has_no_joint_part_for_one_modality():
-    assert not build(AdaptiveFusion(), n_modalities=1)(*draw(m=1)).joint_share.any()
+def test_adaptive_joint_part_sees_what_is_absent():
+    module = build(AdaptiveFusion()).eval()
+    z, u, present, tokens = draw(torch.ones(B, M, dtype=torch.bool))
+    z[:, 1] = 0
+    absent = present.clone()
+    absent[:, 1] = False
+    one, two = (module(z, u, p, tokens).joint for p in (present, absent))
+    assert not torch.equal(one, two)
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"n_samples": 499}, False),
+        ({"n_samples": 500}, True),
+        ({"n_modalities": 1}, False),
+    ],
+    ids=str,
+)
+def test_adaptive_has_a_joint_part_where_there_is_something_to_join(changes, expected):
+    m = changes.get("n_modalities", M)
+    result = build(AdaptiveFusion(), **changes)(*draw(m=m))
+    assert (result.joint is not None) == expected
+
+
+def test_adaptive_joint_part_can_be_asked_for():
+    few = build(AdaptiveFusion(joint=True), n_samples=50)(*draw())
+    assert few.joint is not None
+    many = build(AdaptiveFusion(joint=False), n_samples=5000)(*draw())
+    assert many.joint is None
 
 
 # ---------------------------------------------------------------- the others
 
 
 def test_mean_averages_what_the_present_modalities_say():
-    z, u, present = draw()
-    result = build(MeanFusion())(z, u, present)
+    _, u, present, _ = inputs = draw()
+    result = build(MeanFusion())(*inputs)
     i = int((present.sum(dim=1) == 2).nonzero()[0])
     torch.testing.assert_close(result.logits[i], u[i, present[i]].mean(dim=0))
 
 
 def test_attention_ignores_what_the_modalities_say_alone():
     module = build(AttentionFusion()).eval()
-    z, u, present = draw()
+    z, u, present, _ = draw()
     assert torch.equal(module(z, u, present).logits, module(z, u + 1, present).logits)
     assert not module.trains_heads
 
 
 def test_concat_counts_as_joint_and_reports_even_weights():
-    z, u, present = draw()
-    result = build(ConcatFusion()).eval()(z, u, present)
-    assert (result.joint_share == 1).all()
+    result = build(ConcatFusion()).eval()(*draw())
+    assert not result.parts.any()
     torch.testing.assert_close(
         result.weights[0], torch.full((M,), 1 / M, dtype=torch.float64)
     )
@@ -263,7 +283,7 @@ def test_concat_counts_as_joint_and_reports_even_weights():
 
 def test_concat_tells_absent_from_zero():
     module = build(ConcatFusion()).eval()
-    z, u, present = draw(torch.ones(B, M, dtype=torch.bool))
+    z, u, present, _ = draw(torch.ones(B, M, dtype=torch.bool))
     z[:, 1] = 0
     absent = present.clone()
     absent[:, 1] = False

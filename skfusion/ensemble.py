@@ -1,0 +1,225 @@
+"""The networks of the folds with their experts, and what they say of rows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+from sklearn.covariance import ledoit_wolf
+
+from skfusion.batch import ModalityBatch
+from skfusion.experts import Experts
+from skfusion.network import FusionNetwork, NetworkOutput
+from skfusion.training import block_tensors, to_device
+
+__all__ = ["Fold", "Said", "listen", "mean_said"]
+
+#: Rows that go through the network at once in prediction.
+CHUNK_ROWS = 256
+#: Rows from which it is learned what usual content looks like.
+USUAL_ROWS = 3000
+
+
+class Fold:
+    """One network, and the experts that learned from the same rows.
+
+    Parameters
+    ----------
+    network : FusionNetwork, trained
+    experts : Experts, fitted, or None
+    batch : ModalityBatch
+        The training rows, from which it learns what usual content looks like: the mean
+        and covariance of what attention gathers of each modality.
+
+    References
+    ----------
+    Lee, Lee, Lee, Shin (2018), "A simple unified framework for detecting
+    out-of-distribution samples and adversarial attacks" (Mahalanobis distance).
+    """
+
+    def __init__(
+        self,
+        network: FusionNetwork,
+        experts: Experts | None,
+        batch: ModalityBatch,
+        *,
+        is_classification: bool,
+    ) -> None:
+        self.network, self.experts = network, experts
+        self.is_classification = is_classification
+        step = max(1, -(-len(batch) // USUAL_ROWS))
+        some = batch[np.arange(0, len(batch), step)]
+        pooled = _join([_array(o.pooled) for o in forward(network, some)])
+        self.center = np.zeros(pooled.shape[1:])
+        self.precision = np.zeros((*pooled.shape[1:], pooled.shape[2]))
+        for m in range(pooled.shape[1]):
+            x = pooled[some.present[:, m], m]
+            if len(x) > 1:
+                self.center[m] = x.mean(axis=0)
+                covariance, _ = ledoit_wolf(x)
+                floor = 1e-6 * max(np.trace(covariance) / len(covariance), 1e-12)
+                self.precision[m] = np.linalg.inv(
+                    covariance + floor * np.eye(len(covariance))
+                )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lives."""
+        return next(self.network.parameters()).device
+
+    def novelty(self, pooled: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log of the mean squared distance from the usual, (n, M, D) -> (n, M)."""
+        x = pooled - self.center
+        square = np.einsum("nmd,mde,nme->nm", x, self.precision, x, optimize=True)
+        return np.log(np.maximum(square / x.shape[2], 1e-6))
+
+
+class Said(NamedTuple):
+    """What the network and the experts say, and how, of n rows.
+
+    M modalities, W witnesses (the modalities, and the joint part where there is one), S
+    slots (the network first, then the experts).
+
+    words : ndarray (n, W, S, C), NaN where nothing is said
+    disagreement : ndarray (n, W), among the ensemble members
+    novelty : ndarray (n, W), how unusual the content is
+    present : ndarray (n, W)
+    logits : ndarray (n, C), of the network's own rule
+    weights : ndarray (n, M), of the network's own rule
+    parts : ndarray (n, M, C), of the network's own rule
+    attention : list of M ndarray (n, T)
+    """
+
+    words: NDArray[np.float64]
+    disagreement: NDArray[np.float64]
+    novelty: NDArray[np.float64]
+    present: NDArray[np.bool_]
+    logits: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    parts: NDArray[np.float64]
+    attention: list[NDArray[np.float64]]
+
+
+def listen(
+    fold: Fold,
+    batch: ModalityBatch,
+    *,
+    exact: bool = False,
+    all_strengths: bool = False,
+) -> Said:
+    """Ask the network and the experts about rows.
+
+    Parameters
+    ----------
+    exact : bool
+        Whether the network runs in float64.
+    all_strengths : bool
+        As in `Experts.logits`.
+    """
+    outputs = list(forward(fold.network, batch, exact=exact))
+    u = _join([_array(o.unimodal) for o in outputs])  # (n, M, K, C)
+    pooled = _join([_array(o.pooled) for o in outputs])
+    novelty = fold.novelty(pooled)
+    present = batch.present
+    if outputs[0].joint is not None:
+        joint = _join([_array(o.joint) for o in outputs])[:, None]
+        u = np.concatenate([u, joint], axis=1)
+    words = u.mean(axis=2)[:, :, None]  # (n, W, 1, C)
+    disagreement = _disagreement(u, is_classification=fold.is_classification)
+    n, M = present.shape
+    if fold.experts is not None:
+        more = fold.experts.logits(batch, all_strengths=all_strengths)
+        if words.shape[1] == M > 1:  # only experts speak for all modalities together
+            words = np.concatenate([words, np.full_like(words[:, :1], np.nan)], axis=1)
+            disagreement = np.column_stack([disagreement, np.zeros(n)])
+        words = np.concatenate([words, more[:, : words.shape[1]]], axis=2)
+    if words.shape[1] > M:
+        speaks = np.isfinite(words[:, M]).any(axis=(1, 2)) & present.any(axis=1)
+        most = np.where(present, novelty, -np.inf).max(axis=1, initial=-np.inf)
+        novelty = np.column_stack([novelty, np.where(np.isfinite(most), most, 0)])
+        present = np.column_stack([present, speaks])
+    return Said(
+        words,
+        disagreement,
+        novelty,
+        present,
+        _join([_array(o.logits) for o in outputs]).mean(axis=1),
+        _join([_array(o.weights) for o in outputs]),
+        _join([_array(o.parts) for o in outputs]),
+        [_pad_join([o.attention[m] for o in outputs]) for m in range(M)],
+    )
+
+
+def mean_said(all_said: Sequence[Said]) -> Said:
+    """Average what several folds say of the same rows."""
+    if len(all_said) == 1:
+        return all_said[0]
+    fields: dict[str, Any] = {
+        name: np.mean([getattr(s, name) for s in all_said], axis=0)
+        for name in ("disagreement", "novelty", "logits", "weights", "parts")
+    }
+    # An expert that some folds lack speaks through the others.
+    heard = np.stack([s.words for s in all_said])
+    n_heard = np.isfinite(heard).sum(axis=0)
+    fields["words"] = np.where(
+        n_heard > 0, np.nansum(heard, axis=0) / np.maximum(n_heard, 1), np.nan
+    )
+    fields["present"] = np.any([s.present for s in all_said], axis=0)
+    attention = [
+        np.mean(columns, axis=0)
+        for columns in zip(*(s.attention for s in all_said), strict=True)
+    ]
+    return Said(**fields, attention=attention)
+
+
+@torch.no_grad()
+def forward(
+    network: FusionNetwork, batch: ModalityBatch, *, exact: bool = False
+) -> list[NetworkOutput]:
+    """Run a network over rows, in chunks."""
+    if exact:
+        network = copy.deepcopy(network).double()
+    network.eval()
+    device = next(network.parameters()).device
+    outputs = []
+    for start in range(0, len(batch), CHUNK_ROWS):
+        rows = np.arange(start, min(start + CHUNK_ROWS, len(batch)))
+        inputs = [block_tensors(block, rows) for block in batch.blocks.values()]
+        if exact:
+            inputs = [
+                {k: x.double() if x.is_floating_point() else x for k, x in i.items()}
+                for i in inputs
+            ]
+        present = torch.from_numpy(batch.present[rows])
+        outputs.append(network(*to_device((inputs, present), device)))
+    return outputs
+
+
+def _disagreement(
+    u: NDArray[np.float64], *, is_classification: bool
+) -> NDArray[np.float64]:
+    """How far the members are apart, (n, W, K, C) -> (n, W)."""
+    if is_classification:
+        u = softmax(u, axis=-1)
+    return np.abs(u - u.mean(axis=2, keepdims=True)).sum(axis=-1).mean(axis=2)
+
+
+def _array(x: Any) -> NDArray[np.float64]:
+    return x.double().cpu().numpy()
+
+
+def _join(arrays: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.concatenate(arrays)
+
+
+def _pad_join(tensors: Sequence[torch.Tensor]) -> NDArray[np.float64]:
+    """Join (n, T) whose T differ, padded by 0."""
+    width = max(x.shape[1] for x in tensors)
+    return _join(
+        [_array(torch.nn.functional.pad(x, (0, width - x.shape[1]))) for x in tensors]
+    )

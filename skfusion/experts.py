@@ -1,0 +1,314 @@
+"""Experts: fast scikit-learn models on a summary of each modality, and on all.
+
+Small tables are won by simple models, so they join the network instead of competing
+with it. They learn from the same rows as the network of their fold, and what each is
+worth beside it is decided on rows that none of them has seen (see `calibration.py`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skfusion.batch import ModalityBatch
+
+__all__ = ["EXPERTS", "ExpertTask", "Experts"]
+
+#: Kinds of experts, in the order of the axis E.
+EXPERTS = ("linear", "forest", "boosting")
+
+# Each limit keeps one fit of one expert within about 3 seconds on one core, measured on
+# 200 to 20,000 rows; what would take longer is left out or reduced.
+_BOOSTING_COST = 3e6  # outputs * features * (rows + 4,000)
+_FOREST_COST = 6e6  # rows * sqrt(features) * trees / 10
+_LINEAR_COST = 4e8  # rows * features * outputs, of dense features
+_MAX_DENSE = 300  # dense features for a linear expert; more are reduced by PCA
+_N_COMPONENTS = 150
+_SVD = 100
+# Strengths of the linear experts, from weak to strong fits; the held-out rows choose.
+_DENSE_C = (0.004, 0.03, 0.25, 2.0)
+_SPARSE_C = (1.0, 4.0, 16.0)
+_DENSE_ALPHA = (3e4, 1e3, 30.0, 1.0)
+_SPARSE_ALPHA = (1.0, 0.25, 0.06)
+_MANY_ROWS = 10_000  # from here on, sparse features are given the middle strength only
+
+
+class ExpertTask(NamedTuple):
+    """What experts have to learn.
+
+    n_outputs : number of classes, or of targets of a regression
+    prior : ndarray of shape (n_outputs,), class shares; unused in regression
+    seed : int
+    """
+
+    is_classification: bool
+    n_outputs: int
+    prior: NDArray[np.float64]
+    seed: int
+
+
+class Experts:
+    """The experts of one fold: several a modality, and several on all together.
+
+    The last place of the axis M + 1 belongs to the joint experts. They speak only in
+    rows where every modality is present.
+
+    Attributes
+    ----------
+    models : list of M + 1 dict
+        Fitted models by kind; the linear ones are a list, one for each strength.
+    """
+
+    def __init__(self, task: ExpertTask) -> None:
+        self.task = task
+        self.models: list[dict[str, Any]] = []
+        self.strength: list[int] = []
+
+    def fit(
+        self, batch: ModalityBatch, y: NDArray[Any], weight: NDArray[Any] | None
+    ) -> Experts:
+        """Fit every expert that is affordable.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,) of class indices, or (n_samples, n_outputs)
+        weight : ndarray of shape (n_samples,), or None
+        """
+        features = _features(batch)
+        for m, x in enumerate(features):
+            rows = np.flatnonzero(batch.present[:, m])
+            self.models.append(self._fit_all(x, y, weight, rows))
+        everything = np.flatnonzero(batch.present.all(axis=1))
+        few = len(everything) < max(50, len(batch) / 2)
+        if len(features) == 1 or few:
+            self.models.append({})
+        else:
+            self.models.append(self._fit_joint(features, y, weight, everything))
+        self.strength = [0] * len(self.models)
+        return self
+
+    def logits(
+        self, batch: ModalityBatch, *, all_strengths: bool = False
+    ) -> NDArray[np.float64]:
+        """What the experts say, (n_samples, M + 1, E, C); NaN where they say nothing.
+
+        With `all_strengths`, the linear experts of every strength stand in front of the
+        others instead of the chosen one: (n_samples, M + 1, S + E - 1, C).
+        """
+        features = _features(batch)
+        present = np.column_stack([batch.present, batch.present.all(axis=1)])
+        n_linear = max(len(_DENSE_C), len(_SPARSE_C)) if all_strengths else 1
+        n_slots = n_linear + len(EXPERTS) - 1
+        out = np.full(
+            (len(batch), len(self.models), n_slots, self.task.n_outputs), np.nan
+        )
+        for m, models in enumerate(self.models):
+            rows = np.flatnonzero(present[:, m])
+            if not models or not len(rows):
+                continue
+            x = features[m] if m < len(features) else _join(features)
+            # Sums of float32 depend on how many rows are multiplied at once.
+            x = x[rows].astype(np.float64)
+            linear = models["linear"]
+            chosen = linear if all_strengths else [linear[self.strength[m]]]
+            for s, model in enumerate(chosen):
+                out[rows, m, s] = self._answers(model, x)
+            for e, kind in enumerate(EXPERTS[1:], start=n_linear):
+                if kind in models:
+                    out[rows, m, e] = self._answers(models[kind], x)
+        return out
+
+    def _fit_all(
+        self,
+        x: Any,
+        y: NDArray[Any],
+        weight: NDArray[Any] | None,
+        rows: NDArray[np.intp],
+    ) -> dict[str, Any]:
+        """One of each kind on the summary of one modality."""
+        task = self.task
+        x, y = x[rows], y[rows]
+        w = None if weight is None else weight[rows]
+        few_classes = task.is_classification and len(np.unique(y)) < 2
+        if len(rows) < 10 or few_classes:
+            return {}
+        models: dict[str, Any] = {
+            "linear": [_fit(_linear(task, x, s), x, y, w) for s in _strengths(task, x)]
+        }
+        if not sparse.issparse(x):
+            models |= self._fit_trees(x, y, w)
+        return models
+
+    def _fit_joint(
+        self,
+        features: Sequence[Any],
+        y: NDArray[Any],
+        weight: NDArray[Any] | None,
+        rows: NDArray[np.intp],
+    ) -> dict[str, Any]:
+        x = _join(features)
+        models = self._fit_all(x, y, weight, rows)
+        if models and sparse.issparse(x):  # trees need few and dense columns
+            reduce = _Reduce([f.shape[1] for f in features], self.task.seed)
+            w = None if weight is None else weight[rows]
+            dense = reduce.fit(x[rows]).transform(x[rows])
+            trees = self._fit_trees(dense, y[rows], w)
+            models |= {kind: _Chain(reduce, tree) for kind, tree in trees.items()}
+        return models
+
+    def _fit_trees(
+        self, x: NDArray[Any], y: NDArray[Any], w: NDArray[Any] | None
+    ) -> dict[str, Any]:
+        task, (n, f) = self.task, x.shape
+        models = {}
+        trees = int(min(200, 10 * _FOREST_COST / (n * np.sqrt(f))))
+        if trees >= 20:
+            forest = ExtraTreesClassifier if task.is_classification else _forest
+            models["forest"] = _fit(
+                forest(trees, min_samples_leaf=2, random_state=task.seed), x, y, w
+            )
+        outputs = task.n_outputs if task.n_outputs > 2 else 1
+        one = task.is_classification or task.n_outputs == 1
+        if one and outputs * f * (n + 4000) <= _BOOSTING_COST:
+            boosting = (
+                HistGradientBoostingClassifier
+                if task.is_classification
+                else HistGradientBoostingRegressor
+            )
+            models["boosting"] = _fit(
+                boosting(
+                    learning_rate=0.06,
+                    max_iter=150,
+                    max_leaf_nodes=15,
+                    l2_regularization=1.0,
+                    early_stopping=False,
+                    random_state=task.seed,
+                ),
+                x,
+                y,
+                w,
+            )
+        return models
+
+    def _answers(self, model: Any, x: Any) -> NDArray[np.float64]:
+        """Log-probabilities (n, C), or predictions of the standardised target."""
+        if not self.task.is_classification:
+            return np.asarray(model.predict(x), dtype=np.float64).reshape(
+                x.shape[0], -1
+            )
+        # As if each class had been counted once more: no answer is ever certain.
+        n, C = 200.0, self.task.n_outputs
+        p = np.zeros((x.shape[0], C))
+        p[:, model.classes_] = model.predict_proba(x)  # a fold may lack a rare class
+        return np.log((n * p + C * self.task.prior) / (n + C))
+
+
+def _forest(trees: int, **options: Any) -> ExtraTreesRegressor:
+    return ExtraTreesRegressor(trees, max_features=0.5, **options)
+
+
+def _fit(model: Any, x: Any, y: NDArray[Any], w: NDArray[Any] | None) -> Any:
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    options = {}
+    if w is not None:
+        last = model.steps[-1][0] + "__" if hasattr(model, "steps") else ""
+        options = {f"{last}sample_weight": w}
+    with warnings.catch_warnings():
+        # A fit that was cut short is an expert like any other: held-out rows judge it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="The number of unique classes")
+        return model.fit(x, y, **options)
+
+
+def _strengths(task: ExpertTask, x: Any) -> tuple[float, ...]:
+    """From weak fits to strong ones: C of a classifier, alpha of a regressor."""
+    if not sparse.issparse(x):
+        return _DENSE_C if task.is_classification else _DENSE_ALPHA
+    found = _SPARSE_C if task.is_classification else _SPARSE_ALPHA
+    return found if x.shape[0] < _MANY_ROWS else found[1:2]
+
+
+def _linear(task: ExpertTask, x: Any, strength: float) -> Any:
+    """An unfitted linear model of one strength."""
+    if task.is_classification:
+        model: Any = LogisticRegression(C=strength, max_iter=300)
+    else:
+        model = Ridge(alpha=strength)
+    if sparse.issparse(x):
+        return model
+    n, f = x.shape
+    width = min(_N_COMPONENTS, max(20, int(_LINEAR_COST / (n * task.n_outputs))))
+    if f > min(_MAX_DENSE, width * 2) and n > 2 * width:
+        pca = PCA(width, random_state=task.seed, svd_solver="randomized")
+        return make_pipeline(StandardScaler(), pca, model)
+    return make_pipeline(StandardScaler(), model)
+
+
+class _Reduce:
+    """Sparse joined features as few dense ones, the modalities each for itself."""
+
+    def __init__(self, widths: Sequence[int], seed: int) -> None:
+        self.ends, self.seed = np.cumsum([0, *widths]), seed
+
+    def fit(self, x: Any) -> _Reduce:
+        self.svds = []
+        for a, b in zip(self.ends[:-1], self.ends[1:], strict=True):
+            svd = None
+            if b - a > 2 * _SVD and x.shape[0] > _SVD:
+                svd = TruncatedSVD(_SVD, random_state=self.seed).fit(x[:, a:b])
+            self.svds.append(svd)
+        return self
+
+    def transform(self, x: Any) -> NDArray[np.float64]:
+        parts = []
+        x = x.tocsc()
+        for svd, a, b in zip(self.svds, self.ends[:-1], self.ends[1:], strict=True):
+            part = x[:, a:b].tocsr()
+            parts.append(part.toarray() if svd is None else svd.transform(part))
+        return np.concatenate(parts, axis=1)
+
+
+class _Chain(NamedTuple):
+    """A fitted reduction before a fitted model."""
+
+    reduce: _Reduce
+    model: Any
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        return self.model.classes_
+
+    def predict(self, x: Any) -> NDArray[Any]:
+        return self.model.predict(self.reduce.transform(x))
+
+    def predict_proba(self, x: Any) -> NDArray[Any]:
+        return self.model.predict_proba(self.reduce.transform(x))
+
+
+def _features(batch: ModalityBatch) -> list[Any]:
+    return [batch.modalities[n].features(b) for n, b in batch.blocks.items()]
+
+
+def _join(features: Sequence[Any]) -> Any:
+    """All summaries side by side, sparse where any is."""
+    if not any(sparse.issparse(x) for x in features):
+        return np.concatenate(features, axis=1)
+    # Dense columns beside rows of TF-IDF of norm 1 get a size like theirs.
+    return sparse.hstack([sparse.csr_matrix(x) for x in features], format="csr")
