@@ -264,7 +264,8 @@ class BaseFusion(BaseEstimator, ABC):
         row_weight = self._row_weights(
             target.numpy(), None if weight is None else weight[order]
         )
-        splits = self._splits(target, seed)
+        costly = [modality.costly for modality in batch.modalities.values()]
+        splits = self._splits(target, seed, costly=any(costly))
         rule = self._rule()
         task = self._expert_task(rule, prior, seed, fitted=splits[0][1] is not None)
         structure = self._structure(rule, len(splits))
@@ -282,7 +283,7 @@ class BaseFusion(BaseEstimator, ABC):
                 if again
                 else self._build(rule, batch, prior, len(rows), len(splits))
             )
-            recipe = self._recipe(network, len(rows), device)
+            recipe = self._recipe(network, costly, len(rows), device)
             net = train(
                 network,
                 batch.names,
@@ -398,7 +399,7 @@ class BaseFusion(BaseEstimator, ABC):
         return X if isinstance(X, ModalityBatch) else self.modalities_.transform(X)
 
     def _splits(
-        self, target: Tensor, seed: int
+        self, target: Tensor, seed: int, *, costly: bool
     ) -> list[tuple[NDArray[np.intp], NDArray[np.intp] | None]]:
         """For each network, the rows to learn from, and those to calibrate on."""
         n = len(target)
@@ -406,7 +407,7 @@ class BaseFusion(BaseEstimator, ABC):
         held_out = n >= 100 if self.early_stopping == "auto" else self.early_stopping
         if not held_out or n < 2:
             return [(rows, None)]
-        n_folds = 5 if n < 1000 else 1
+        n_folds = (3 if costly else 5) if n < 1000 else 1
         if not isinstance(self.n_folds, str):
             n_folds = self.n_folds
         n_held = max(1, math.ceil(self.validation_fraction * n))
@@ -438,12 +439,14 @@ class BaseFusion(BaseEstimator, ABC):
             return None
         return torch.from_numpy((weight / weight.mean()).astype(np.float32))
 
-    def _recipe(self, network: FusionNetwork, n: int, device: str) -> Recipe:
+    def _recipe(
+        self, network: FusionNetwork, costly: list[bool], n: int, device: str
+    ) -> Recipe:
         """Resolve what is "auto", by the number of training rows."""
         batch_size = 128 if n < 10_000 else 256
         if not isinstance(self.batch_size, str):
             batch_size = self.batch_size
-        max_epochs = automatic_epochs(network, n, batch_size)
+        max_epochs = automatic_epochs(network, costly, n, batch_size)
         if not isinstance(self.max_epochs, str):
             max_epochs = self.max_epochs
         corruption = None

@@ -258,8 +258,12 @@ def _fit_trust(
     if loss.is_classification:
         truth = torch.exp(-each)
     else:
-        usual = (each * seen)[:n_clean].sum() / seen[:n_clean].sum().clamp_min(1e-12)
-        truth = torch.exp(-each / (2 * usual.clamp_min(1e-6)))
+        # Errors are judged by those of the best witness: beside it, others may be poor.
+        errors = (each * seen)[:n_clean].sum(dim=0)
+        rows_seen = seen[:n_clean].sum(dim=0)
+        usual = errors[rows_seen > 0] / rows_seen[rows_seen > 0]
+        best = usual.min().clamp_min(1e-6) if len(usual) else 1.0
+        truth = torch.exp(-each / (2 * best))
     weight = rows.weight.clone()
     weight[n_clean:] *= DISTURBED * n_clean / max(len(weight) - n_clean, 1)
 

@@ -339,14 +339,21 @@ MIN_STEPS = 70
 ROW_PASSES = 150_000
 
 
-def automatic_epochs(network: FusionNetwork, n: int, batch_size: int) -> int:
+def automatic_epochs(
+    network: FusionNetwork, costly: Sequence[bool], n: int, batch_size: int
+) -> int:
     """Epochs for n rows: as many as the branch that learns longest needs.
 
     Going on after every branch has ended would only teach the joint part rows by heart.
+    Where some branches are costly, all end with the last of these, since even a branch
+    that has ended still goes forward in every epoch.
     """
     longest = round(min(100, max(8, ROW_PASSES / n)))
     least = math.ceil(MIN_STEPS * batch_size / n)
-    return min(longest, max(max(p or longest, least) for p in network.passes))
+    needed = [max(p or longest, least) for p in network.passes]
+    if any(costly):
+        needed = [p for p, c in zip(needed, costly, strict=True) if c]
+    return min(longest, max(needed))
 
 
 class StopBranches(Callback):

@@ -32,6 +32,10 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
     (where the elements of a row have names) `elements`.
     """
 
+    #: Whether a pass of the encoder costs so much that it sets how long all learn, and
+    #: how many networks are trained on few rows.
+    costly: ClassVar[bool] = False
+
     @abstractmethod
     def transform(self, X: Any) -> Block:
         """Clean and tokenise the rows of `X`.
