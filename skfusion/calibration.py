@@ -34,7 +34,7 @@ GATE_SD = 0.3  # measured: less, and few rows make the gate blind to noise
 DISTURBED = 0.5
 #: Log-loss that a row may cost more if its output belongs to modalities alone.
 #: Measured: most of the joint share goes, and with it no accuracy.
-JOINT_PRICE = 0.02
+JOINT_PRICE = 0.01
 
 
 class HeldOut(NamedTuple):

@@ -3,12 +3,14 @@
 from skfusion.fusion.adaptive import AdaptiveFusion
 from skfusion.fusion.attention import AttentionFusion
 from skfusion.fusion.base import Fusion
+from skfusion.fusion.bottleneck import BottleneckFusion
 from skfusion.fusion.concat import ConcatFusion
 from skfusion.fusion.mean import MeanFusion
 
 __all__ = [
     "AdaptiveFusion",
     "AttentionFusion",
+    "BottleneckFusion",
     "ConcatFusion",
     "Fusion",
     "MeanFusion",

@@ -12,7 +12,7 @@ from skfusion._sklearn import Interval, StrOptions
 from skfusion.fusion.base import Fusion, FusionModule, FusionShape, uniform_weights
 from skfusion.network import FusionResult, MemberLinear, Tokens
 
-__all__ = ["AdaptiveFusion"]
+__all__ = ["Adaptive", "AdaptiveFusion"]
 
 
 class AdaptiveFusion(Fusion):
@@ -64,13 +64,16 @@ class AdaptiveFusion(Fusion):
         self.joint = joint
 
     def build(self, shape: FusionShape) -> FusionModule:
+        if self._has_joint_part(shape):
+            return Adaptive(_JointPart(shape, self.dropout))
+        return Adaptive(None)
+
+    def _has_joint_part(self, shape: FusionShape) -> bool:
         joint = shape.n_samples >= 500 if self.joint == "auto" else bool(self.joint)
-        if joint and shape.n_modalities > 1:
-            return _Adaptive(_JointPart(shape, self.dropout))
-        return _Adaptive(None)
+        return joint and shape.n_modalities > 1
 
 
-class _Adaptive(FusionModule):
+class Adaptive(FusionModule):
     """The mean of the witnesses, as the network learns; trust comes afterwards."""
 
     def __init__(self, joint: nn.Module | None) -> None:

@@ -12,6 +12,7 @@ from skfusion import FusionClassifier, fusion
 from skfusion.fusion import (
     AdaptiveFusion,
     AttentionFusion,
+    BottleneckFusion,
     ConcatFusion,
     Fusion,
     MeanFusion,
@@ -69,7 +70,7 @@ def draw(present=None, m=M, k=K, c=C, seed=0):
 #: Rules that attribute nothing to a single modality.
 JOINT = {ConcatFusion}
 #: How to switch off the joint part of those that have one beside the modalities.
-ALONE = {AdaptiveFusion: {"joint": False}}
+ALONE = {AdaptiveFusion: {"joint": False}, BottleneckFusion: {"joint": False}}
 
 
 @pytest.fixture(params=RULES, ids=lambda rule: rule.__name__)
