@@ -15,6 +15,8 @@ __all__ = ["EXPECTED", "Trust", "TrustResult", "signs_of"]
 EXPECTED = {True: (0.3, 0.0, 0.0, 0.0, 0.0, -1.5), False: (0.0, 0.0, 0.0, -1.5)}
 #: How steeply weights follow confidence until rows say otherwise.
 TAU = 0.7
+#: How far (through a sigmoid) weights leave even ones until rows say otherwise.
+GAIN = 1.5
 #: Hidden units of a gate: enough for "doubt whoever is sure and far from home".
 HIDDEN = 8
 
@@ -35,12 +37,13 @@ class Trust(nn.Module):
     """Weighs W witnesses by signs of how sure, how usual and how alone each is.
 
     The confidence of a witness is a small network of its signs. With
-    ``w = softmax(e^tau log c)`` over the present witnesses, the output is
-    ``s sum_m w_m k_m u_m + kappa log prior``: k_m says how much of a witness's word is
-    news beside the others', so that the weights need not: they speak of trust alone.
-    The scale ``log s = a + b log n + d log mean_m c_m`` knows how many speak and how
-    far they are to be trusted together. The joint part has a bias of its own in the
-    softmax. All is fitted on held-out rows; see `calibration.py`.
+    ``w = g softmax(e^tau log c) + (1 - g) / n`` over the n present witnesses, the
+    output is ``s sum_m w_m k_m u_m + kappa log prior``: k_m says how much of a
+    witness's word is news beside the others', so that the weights need not, and speak
+    of trust alone. The scale ``log s = a + b log n + d log mean_m c_m`` knows how many
+    speak and how far they are to be trusted together. The joint part has a bias of its
+    own in the softmax. With many rows, u becomes ``u + u V``, where V knows which
+    classes are taken for which. All is fitted on held-out rows; see `calibration.py`.
 
     Parameters
     ----------
@@ -79,6 +82,9 @@ class Trust(nn.Module):
         self.sharpness = nn.Parameter(torch.zeros(W))
         self.scale = nn.Parameter(torch.zeros(3))  # a, b, d
         self.kappa = nn.Parameter(torch.zeros(()))
+        self.gain = nn.Parameter(torch.tensor(GAIN))  # through a sigmoid
+        self.confusion = nn.Parameter(torch.zeros(len(log_prior), len(log_prior)))
+        self.offset = nn.Parameter(torch.zeros(len(log_prior)))
 
     def gate_parameters(self) -> list[nn.Parameter]:
         """What decides the confidences."""
@@ -86,7 +92,26 @@ class Trust(nn.Module):
 
     def output_parameters(self) -> list[nn.Parameter]:
         """What decides how the output follows the confidences."""
-        return [self.joint_bias, self.tau, self.sharpness, self.scale, self.kappa]
+        return [
+            self.joint_bias,
+            self.tau,
+            self.sharpness,
+            self.scale,
+            self.kappa,
+            self.gain,
+        ]
+
+    def confusion_parameters(self) -> list[nn.Parameter]:
+        """What is known of classes that are taken for one another; many numbers."""
+        return [self.confusion, self.offset]
+
+    @torch.no_grad()
+    def standardise(self, signs: Tensor, weight: Tensor) -> None:
+        """Learn the scales of the signs (B, W, S) from weighted rows (B, W)."""
+        share = (weight / weight.sum(dim=0).clamp_min(1e-12)).unsqueeze(-1)
+        self.sign_mean.copy_((signs * share).sum(dim=0))
+        variance = ((signs - self.sign_mean).square() * share).sum(dim=0)
+        self.sign_sd.copy_(variance.sqrt().clamp_min(1e-3))
 
     def confidence(self, signs: Tensor) -> Tensor:
         """Logits of the confidence, (B, W, S) -> (B, W)."""
@@ -108,14 +133,17 @@ class Trust(nn.Module):
         joint = torch.arange(u.shape[1], device=u.device) >= self.n_modalities
         score = self.tau.exp() * log_c + self.joint_bias * joint
         score = score.masked_fill(~present, torch.finfo(score.dtype).min)
-        w = score.softmax(dim=1) * present
         n = present.sum(dim=1).clamp_min(1).to(u.dtype)
         even = present.to(u.dtype) / n[:, None]
+        g = torch.sigmoid(self.gain)
+        w = g * score.softmax(dim=1) * present + (1 - g) * even
         evidence = (even * log_c.exp()).sum(dim=1).clamp_min(1e-6).log()
         a, b, d = self.scale
         s = (a + b * n.log() + d * evidence).exp()
         sharp = s[:, None, None] * self.sharpness.exp()[:, None]
-        parts = w.unsqueeze(-1) * (sharp * u + self.kappa * self.log_prior)
+        taken = (u - u.mean(dim=-1, keepdim=True)) @ self.confusion
+        said = sharp * (u + taken)
+        parts = w.unsqueeze(-1) * (said + self.kappa * self.log_prior + self.offset)
         return TrustResult(w, parts, confidence)
 
 
