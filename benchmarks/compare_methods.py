@@ -10,13 +10,18 @@ from compare_tasks import Part
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What the estimators are constructed with, by the name of the variant. A variant that
-# switches one part off belongs to the ablation: call it "skfusion:no <part>".
+# What the estimators are constructed with, by the name of the variant. Each variant
+# differs from the defaults in one option, so that together they are the ablation.
 OURS: dict[str, dict[str, Any]] = {
     "skfusion": {},
+    "skfusion:no experts": {"experts": None},
+    "skfusion:no folds": {"n_folds": 1},
+    "skfusion:no corruption": {"corruption": None},
+    "skfusion:one member": {"n_members": 1},
     "skfusion:concat": {"fusion": "concat"},
     "skfusion:mean": {"fusion": "mean"},
     "skfusion:attention": {"fusion": "attention"},
+    "skfusion:bottleneck": {"fusion": "bottleneck"},
 }
 READ = frozenset({"text", "tabular", "image", "audio", "series", "vector"})
 SIMPLE = frozenset({"tabular", "vector"})
@@ -59,8 +64,10 @@ METHODS = [*OURS, *PEERS]
 
 
 def tier(method: str) -> int:
-    """The package's own come first, slow peers last."""
-    return PEERS[method].tier if method in PEERS else 0
+    """The package's defaults come first, then peers, slow ones later, then variants."""
+    if method in PEERS:
+        return PEERS[method].tier
+    return 3 if OURS[method] else 0
 
 
 def versions(method: str) -> str:
