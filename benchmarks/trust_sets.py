@@ -1,23 +1,17 @@
-"""What `trust.py` measures: for each set, the figures that can be measured there."""
+"""The sets that `trust.py` measures, and which measures are taken of each."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
+import compare_tasks
 import numpy as np
+import trust_measures as measures
 from bench_data import read, take
-from trust_measures import (
-    Figure,
-    absence,
-    calibration,
-    faithfulness,
-    found_elements,
-    noise_against_concat,
-    order,
-    random_modality,
-    seeds,
-    unseen,
-    without_each,
-)
+from trust_measures import Figure
 
 from skfusion import FusionClassifier
 from skfusion.datasets import (
@@ -26,31 +20,62 @@ from skfusion.datasets import (
     make_multimodal_classification,
 )
 
+SMOKE_ROWS = 150
 
-class Data(NamedTuple):
-    """A set, split, and the modalities to make of it."""
+
+@dataclass
+class Data:
+    """A set, split, the modalities to make of it, and what was fitted on it so far."""
 
     modalities: list[tuple[str, Any, Any]]
     X: Any
     y: np.ndarray
     X_test: Any
     y_test: np.ndarray
-    options: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
+    places: Sequence[dict[str, Any]] = ()  # of the test rows' known elements
+    fits: dict[Any, FusionClassifier] = field(default_factory=dict, init=False)
 
     def fit(self, modalities: Any = None, **options: Any) -> FusionClassifier:
-        """A classifier with its defaults, but for `options`."""
-        clf = FusionClassifier(
-            self.modalities if modalities is None else modalities,
-            **{"random_state": 0, **self.options, **options},
-        )
-        return clf.fit(self.X, self.y)
+        """A classifier with its defaults, but for `options`; fitted once."""
+        views = self.modalities if modalities is None else modalities
+        options = {"fusion": "adaptive", "random_state": 0, **self.options, **options}
+        key = (tuple(name for name, _, _ in views), *sorted(options.items()))
+        if key not in self.fits:
+            clf = FusionClassifier(views, **options)
+            self.fits[key] = clf.fit(self.X, self.y)
+        return self.fits[key]
+
+    def right(self, modalities: Any = None, **options: Any) -> np.ndarray:
+        """In which test rows such a classifier is right."""
+        return self.fit(modalities, **options).predict(self.X_test) == self.y_test
+
+    def with_rows(self, X: Any, X_test: Any, modalities: Any) -> Data:
+        """Other cells and modalities in the same rows."""
+        return replace(self, X=X, X_test=X_test, modalities=modalities)
 
 
-def _data(modalities: Any, X: Any, y: Any, test: Any, smoke: bool) -> Data:
+Part = Callable[[Data], Iterator[Figure]]
+
+
+class Study(NamedTuple):
+    """A set, and what is measured of it."""
+
+    load: Callable[[bool], Data]
+    parts: dict[str, Part]
+    needs: str | None = None  # a folder of SKFUSION_BENCH_DATA
+
+
+# ---------------------------------------------------------------- sets
+
+
+def _data(
+    modalities: Any, X: Any, y: Any, test: Any, smoke: bool, places: Any = None
+) -> Data:
     rows, test_rows = np.flatnonzero(~test), np.flatnonzero(test)
     if smoke:
         rng = np.random.default_rng(0)
-        rows, test_rows = (rng.permutation(r)[:150] for r in (rows, test_rows))
+        rows, test_rows = (rng.permutation(r)[:SMOKE_ROWS] for r in (rows, test_rows))
     y = np.asarray(y)
     return Data(
         modalities,
@@ -59,87 +84,149 @@ def _data(modalities: Any, X: Any, y: Any, test: Any, smoke: bool) -> Data:
         take(X, test_rows),
         y[test_rows],
         {"max_epochs": 1} if smoke else {},
+        () if places is None else [places[i] for i in test_rows],
     )
 
 
-def scene15(smoke: bool) -> Iterator[Figure]:
+def task(name: str, smoke: bool) -> Data:
+    """The first fold of a task of the comparison, or its official split."""
+    train, test = compare_tasks.load(name, 0, 0)
+    if smoke:
+        train, test = (
+            part.rows(np.arange(min(SMOKE_ROWS, len(part.y)))) for part in (train, test)
+        )
+    return Data(
+        train.modalities,
+        train.X,
+        train.y,
+        test.X,
+        test.y,
+        {"max_epochs": 1} if smoke else {},
+    )
+
+
+def scene15(smoke: bool) -> Data:
     """Three views of scenes; a random fifth of the rows is for test."""
     frame = read("mv_scene15")
     test = np.random.default_rng(0).random(len(frame.y)) < 0.2
-    data = _data(frame.modalities, frame.X, frame.y, test, smoke)
-    clf, concat = data.fit(), data.fit(fusion="concat")
-    attention = data.fit(fusion="attention")
-    yield from faithfulness(clf, data)
-    yield from faithfulness(attention, data)
-    yield from random_modality(clf, data)
-    yield from absence(clf, data)
-    yield from without_each(clf, data)
-    yield from order(clf, data)
-    yield from seeds(clf, data)
-    yield from noise_against_concat(clf, concat, data)
-    yield from calibration(clf, data)
+    return _data(frame.modalities, frame.X, frame.y, test, smoke)
 
 
-def mfeat(smoke: bool) -> Iterator[Figure]:
+def mfeat(smoke: bool) -> Data:
     """Six views of handwritten digits, which come with the package."""
     digits = load_handwritten_views()
     views = [(name, "vector", columns) for name, columns in digits.views.items()]
-    test = digits.split == "test"
-    data = _data(views, digits.data, digits.target, test, smoke)
-    clf = data.fit()
-    yield from faithfulness(clf, data, swap_target=0.9)
-    yield from faithfulness(data.fit(fusion="attention"), data, swap_target=0.9)
-    yield from random_modality(clf, data)
-    yield from absence(clf, data)
+    return _data(views, digits.data, digits.target, digits.split == "test", smoke)
 
 
-def avmnist(smoke: bool) -> Iterator[Figure]:
-    """Digits that are written and spoken."""
-    frame = read("avmnist")
-    data = _data(frame.modalities, frame.X, frame.y, frame.split == "test", smoke)
-    clf = data.fit()
-    yield from faithfulness(clf, data)
-    yield from faithfulness(data.fit(fusion="attention"), data)
-    yield from absence(clf, data)
-    yield from without_each(clf, data)
-    yield from calibration(clf, data)
+def avmnist_lopsided(smoke: bool) -> Data:
+    """Digits that are written clearly, and spoken in noise as loud as the voice."""
+    frame, hard = read("avmnist"), read("avmnist", hard=True)
+    X = frame.X.assign(audio=hard.X["audio"])
+    return _data(frame.modalities, X, frame.y, frame.split == "test", smoke)
 
 
-def avmnist_hard(smoke: bool) -> Iterator[Figure]:
-    """The same with most of the picture removed and with noise in the sound."""
-    frame = read("avmnist", hard=True)
-    data = _data(frame.modalities, frame.X, frame.y, frame.split == "test", smoke)
-    clf, concat = data.fit(), data.fit(fusion="concat")
-    yield from unseen(clf, concat, data)
-
-
-def clothing(smoke: bool) -> Iterator[Figure]:
+def clothing(smoke: bool) -> Data:
     """Reviews of clothes, which come with the package: words and columns."""
     reviews = load_clothing_reviews()
-    views = [
-        ("review", "text", ["Title", "Review Text"]),
-        (
-            "facts",
-            "tabular",
-            [c for c in reviews.data if c not in ("Title", "Review Text")],
-        ),
-    ]
+    texts = ["Title", "Review Text"]
+    facts = [c for c in reviews.data if c not in texts]
+    views = [("review", "text", texts), ("facts", "tabular", facts)]
     test = reviews.split == "test"
-    data = _data(views, reviews.data, reviews.target, test, smoke)
-    clf = data.fit()
-    yield from faithfulness(clf, data)
-    yield from calibration(clf, data)
+    return _data(views, reviews.data, reviews.target, test, smoke)
 
 
-def made(smoke: bool) -> Iterator[Figure]:
+def made(kinds: Sequence[str], n: int, smoke: bool, **options: Any) -> Data:
     """Made-up data in which it is known which elements tell the class."""
-    for kinds in (["text", "tabular"], ["image", "audio"]):
-        made = make_multimodal_classification(
-            2500 if "image" in kinds else 1500, kinds=kinds, random_state=0
-        )
-        test = np.arange(len(made.target)) >= len(made.target) - 500
-        views = [(n, made.kinds[n], c) for n, c in made.modalities.items()]
-        data = _data(views, made.data, made.target, test, smoke)
-        rows = take(made.data, np.flatnonzero(test))
-        places = made.informative_elements[-500:]
-        yield from found_elements(data.fit(), rows, places)
+    bunch = make_multimodal_classification(n, kinds=kinds, random_state=0, **options)
+    test = np.arange(n) >= n - 500
+    views = [(name, bunch.kinds[name], c) for name, c in bunch.modalities.items()]
+    places = bunch.informative_elements
+    return _data(views, bunch.data, bunch.target, test, smoke, places)
+
+
+# ---------------------------------------------------------------- what is measured
+
+FAITH: dict[str, Part] = {"faithfulness": measures.faithfulness}
+ATTENTION: dict[str, Part] = {
+    "attention": partial(measures.faithfulness, fusion="attention")
+}
+CLEAN: dict[str, Part] = {"clean cost": measures.clean_cost}
+ABSENCE: dict[str, Part] = {
+    "absence": measures.absence,
+    "without each": measures.without_each,
+}
+CALIBRATION: dict[str, Part] = {"calibration": measures.calibration}
+RANDOM: dict[str, Part] = {"random modality": measures.random_modality}
+ORDER: dict[str, Part] = {"order": measures.order, "seeds": measures.seeds}
+ELEMENTS: dict[str, Part] = {"known elements": measures.found_elements}
+
+STUDIES = {
+    "rosmap": Study(partial(task, "rosmap"), FAITH | CLEAN, "rosmap"),
+    "titanic": Study(partial(task, "titanic"), FAITH | CLEAN, "titanic"),
+    "htad": Study(partial(task, "htad"), FAITH | CLEAN | RANDOM, "htad"),
+    "xor": Study(
+        partial(made, ["vector", "vector"], 3000, n_classes=2, interaction="xor"),
+        FAITH | CLEAN,
+    ),
+    "mfeat": Study(
+        mfeat,
+        {
+            "faithfulness": partial(measures.faithfulness, swap_target=0.9),
+            "attention": partial(
+                measures.faithfulness, swap_target=0.9, fusion="attention"
+            ),
+            **CLEAN,
+            **RANDOM,
+            **ABSENCE,
+            **ORDER,
+        },
+    ),
+    "scene15": Study(
+        scene15,
+        {
+            **FAITH,
+            **ATTENTION,
+            **CLEAN,
+            "noise against concat": measures.noise_against_concat,
+            **CALIBRATION,
+            **RANDOM,
+            **ABSENCE,
+            **ORDER,
+        },
+        "mv_scene15",
+    ),
+    "made: text, columns": Study(
+        partial(made, ["text", "tabular"], 1500), FAITH | ELEMENTS
+    ),
+    "made: series": Study(partial(made, ["series", "tabular"], 1500), FAITH | ELEMENTS),
+    "made: image, sound": Study(
+        partial(made, ["image", "audio"], 2500), FAITH | ELEMENTS
+    ),
+    "clothing": Study(clothing, FAITH | CALIBRATION | CLEAN),
+    "druglib": Study(
+        partial(task, "druglib"), FAITH | CALIBRATION | CLEAN | RANDOM, "druglib"
+    ),
+    "emoji": Study(partial(task, "emoji"), FAITH | CLEAN, "emoji"),
+    "watch": Study(partial(task, "watch"), FAITH | CLEAN | CALIBRATION, "watch"),
+    "avmnist hard": Study(
+        partial(task, "avmnist:hard"),
+        {"unseen": measures.unseen, **CLEAN, **CALIBRATION},
+        "avmnist",
+    ),
+    "avmnist lopsided": Study(
+        avmnist_lopsided, {"imbalance": measures.imbalance, **FAITH}, "avmnist"
+    ),
+    "avmnist": Study(
+        partial(task, "avmnist"),
+        {
+            **FAITH,
+            **ATTENTION,
+            **CALIBRATION,
+            **CLEAN,
+            **ABSENCE,
+            "imbalance": measures.imbalance,
+        },
+        "avmnist",
+    ),
+}
