@@ -679,7 +679,7 @@ class BaseFusion(BaseEstimator, ABC):
         check_is_fitted(self)
         if self._calibration is None:
             return None
-        mix = self._calibration.mix
+        mix = self._calibration.mix.share.numpy()
         names = [*self.modality_names_, "joint"][: len(mix)]
         return pd.DataFrame(mix, names, ["network", *EXPERTS][: mix.shape[1]])
 

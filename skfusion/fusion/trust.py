@@ -42,8 +42,7 @@ class Trust(nn.Module):
     witness's word is news beside the others', so that the weights need not, and speak
     of trust alone. The scale ``log s = a + b log n + d log mean_m c_m`` knows how many
     speak and how far they are to be trusted together. The joint part has a bias of its
-    own in the softmax. With many rows, u becomes ``u + u V``, where V knows which
-    classes are taken for which. All is fitted on held-out rows; see `calibration.py`.
+    own in the softmax. All is fitted on held-out rows; see `calibration.py`.
 
     Parameters
     ----------
@@ -83,8 +82,6 @@ class Trust(nn.Module):
         self.scale = nn.Parameter(torch.zeros(3))  # a, b, d
         self.kappa = nn.Parameter(torch.zeros(()))
         self.gain = nn.Parameter(torch.tensor(GAIN))  # through a sigmoid
-        self.confusion = nn.Parameter(torch.zeros(len(log_prior), len(log_prior)))
-        self.offset = nn.Parameter(torch.zeros(len(log_prior)))
 
     def gate_parameters(self) -> list[nn.Parameter]:
         """What decides the confidences."""
@@ -100,10 +97,6 @@ class Trust(nn.Module):
             self.kappa,
             self.gain,
         ]
-
-    def confusion_parameters(self) -> list[nn.Parameter]:
-        """What is known of classes that are taken for one another; many numbers."""
-        return [self.confusion, self.offset]
 
     @torch.no_grad()
     def standardise(self, signs: Tensor, weight: Tensor) -> None:
@@ -141,9 +134,7 @@ class Trust(nn.Module):
         a, b, d = self.scale
         s = (a + b * n.log() + d * evidence).exp()
         sharp = s[:, None, None] * self.sharpness.exp()[:, None]
-        taken = (u - u.mean(dim=-1, keepdim=True)) @ self.confusion
-        said = sharp * (u + taken)
-        parts = w.unsqueeze(-1) * (said + self.kappa * self.log_prior + self.offset)
+        parts = w.unsqueeze(-1) * (sharp * u + self.kappa * self.log_prior)
         return TrustResult(w, parts, confidence)
 
 

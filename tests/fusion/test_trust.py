@@ -250,26 +250,10 @@ def test_every_parameter_is_fitted_by_the_gate_or_by_the_output():
     trust = unsettle(make())
     u, *rest = draw()
     result = trust(u, read(u, *rest), rest[-1])
-    every = [
-        *trust.gate_parameters(),
-        *trust.output_parameters(),
-        *trust.confusion_parameters(),
-    ]
+    every = [*trust.gate_parameters(), *trust.output_parameters()]
     assert sorted(map(id, every)) == sorted(map(id, trust.parameters()))
     result.parts.square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in trust.parameters())
-
-
-def test_confusion_moves_one_class_to_another_and_keeps_the_sum():
-    trust = make()
-    u, *rest = draw()
-    before = trust(u, read(u, *rest), rest[-1]).parts
-    with torch.no_grad():
-        trust.confusion[0, 1] = 0.5  # who says class 0 may mean class 1
-    after = trust(u, read(u, *rest), rest[-1]).parts
-    moved = after - before
-    assert moved[..., 1].any()
-    assert not moved[..., [0, *range(2, u.shape[-1])]].any()
 
 
 def test_rows_do_not_depend_on_one_another(trust):
