@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from skfusion import balance as balance_strategies
 from skfusion import fusion as fusion_rules
 from skfusion._sklearn import (
     Interval,
@@ -28,6 +29,7 @@ from skfusion._sklearn import (
     check_sample_weight,
     fit_context,
 )
+from skfusion.balance.base import Balance
 from skfusion.batch import ModalityBatch
 from skfusion.calibration import Calibration, HeldOut, calibrate
 from skfusion.corruption import Corruption, CorruptionPlan, Plans
@@ -57,6 +59,11 @@ FUSIONS: dict[str, type[Fusion]] = {
     name.removesuffix("Fusion").lower(): getattr(fusion_rules, name)
     for name in fusion_rules.__all__
     if name != "Fusion"
+}
+BALANCES: dict[str, type[Balance]] = {
+    strategy.short_name: strategy
+    for name in balance_strategies.__all__
+    if (strategy := getattr(balance_strategies, name)) is not Balance
 }
 
 
@@ -95,6 +102,7 @@ class BaseFusion(BaseEstimator, ABC):
         "fusion": [StrOptions(set(FUSIONS)), Fusion],
         "experts": [StrOptions({"auto"}), None],
         "corruption": [StrOptions({"auto"}), Corruption, None],
+        "balance": [StrOptions(set(BALANCES)), Balance, None],
         "n_folds": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "n_members": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "d_model": [Interval(Integral, 4, None, closed="left")],
@@ -126,6 +134,7 @@ class BaseFusion(BaseEstimator, ABC):
         fusion: str | Fusion = "adaptive",
         experts: str | None = "auto",
         corruption: str | Corruption | None = "auto",
+        balance: str | Balance | None = None,
         n_folds: int | str = "auto",
         n_members: int | str = "auto",
         d_model: int = 128,
@@ -147,6 +156,7 @@ class BaseFusion(BaseEstimator, ABC):
         self.fusion = fusion
         self.experts = experts
         self.corruption = corruption
+        self.balance = balance
         self.n_folds = n_folds
         self.n_members = n_members
         self.d_model = d_model
@@ -188,9 +198,11 @@ class BaseFusion(BaseEstimator, ABC):
         A part that is given by its short name (``fusion="adaptive"``) is replaced by
         its spec first, so that ``fusion__n_heads`` can be searched.
         """
-        nested = any(key.startswith("fusion__") for key in params)
-        if nested and isinstance(params.get("fusion", self.fusion), str):
-            params["fusion"] = FUSIONS[params.get("fusion", self.fusion)]()
+        for part, specs in (("fusion", FUSIONS), ("balance", BALANCES)):
+            nested = any(key.startswith(f"{part}__") for key in params)
+            given = params.get(part, getattr(self, part))
+            if nested and isinstance(given, str):
+                params[part] = specs[given]()
         return super().set_params(**params)
 
     # ------------------------------------------------------------ fit
@@ -456,6 +468,10 @@ class BaseFusion(BaseEstimator, ABC):
             if not isinstance(self.corruption, str):
                 corruption = self.corruption
                 corruption._validate_params()
+        strategy = self._strategy()
+        balance = None
+        if strategy is not None and len(self.modality_names_) > 1:
+            balance = strategy.build(self.modality_names_)
         return Recipe(
             max_epochs=max_epochs,
             batch_size=min(batch_size, n),
@@ -468,6 +484,7 @@ class BaseFusion(BaseEstimator, ABC):
             device=device,
             callbacks=[copy.deepcopy(c) for c in self.callbacks or ()],
             verbose=int(self.verbose),
+            balance=balance,
         )
 
     def _rule(self) -> Fusion:
@@ -475,6 +492,14 @@ class BaseFusion(BaseEstimator, ABC):
         rule = FUSIONS[rule]() if isinstance(rule, str) else clone(rule)
         rule._validate_params()
         return rule
+
+    def _strategy(self) -> Balance | None:
+        if self.balance is None:
+            return None
+        given = self.balance
+        strategy = BALANCES[given]() if isinstance(given, str) else clone(given)
+        strategy._validate_params()
+        return strategy
 
     def _build(
         self,

@@ -259,6 +259,11 @@ class FusionNetwork(nn.Module):
         self.fusion = fusion
         self.register_buffer("prior", prior)
 
+    def encoder_parameters(self, m: int) -> list[nn.Parameter]:
+        """What shapes the knowledge of modality m, below its head, and may learn."""
+        parts = (self.encoders[m], self.poolings[m], self.trunks[m])
+        return [p for part in parts for p in part.parameters() if p.requires_grad]
+
     def forward(
         self,
         inputs: Sequence[dict[str, Tensor]],

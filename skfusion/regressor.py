@@ -29,7 +29,8 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         Which columns feed which modality. None finds the modalities from the columns
         of a DataFrame; a numeric array is one tabular modality. Not used where `fit`
         is given a `ModalityBatch`, as in a `Pipeline` after a `ModalityTransformer`.
-    fusion : {"adaptive", "attention", "concat", "mean"} or Fusion, default="adaptive"
+    fusion : {"adaptive", "attention", "bottleneck", "concat", "mean"} or Fusion, \
+            default="adaptive"
         How what the modalities know and say is fused; a name stands for the rule with
         its defaults, such as :class:`~skfusion.fusion.AdaptiveFusion`.
     experts : "auto" or None, default="auto"
@@ -41,6 +42,12 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         How modalities are disturbed during training, which teaches the network whom to
         trust and to do without. "auto" is `Corruption()`, at half its rates below 500
         rows; None trains on clean rows only. A single modality is never disturbed.
+    balance : {"mmpareto", "ogm_ge"}, Balance or None, default=None
+        What keeps a modality that learns fast from starving the others, by changing the
+        gradients of their encoders; a name stands for the strategy with its defaults,
+        such as :class:`~skfusion.balance.MMPareto`. Each modality has a loss of its own
+        anyway, so None measured as well (see the docs). A single modality is left
+        alone.
     n_folds : int or "auto", default="auto"
         Networks that are trained, each on all rows but one fold, which then tells how
         far it can be trusted; their outputs are averaged. 1 trains one network and
@@ -97,7 +104,7 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         The fitted modalities; missing where `fit` was given a `ModalityBatch`.
     history_ : DataFrame
         One row an epoch of the first fold: losses of the fused output and of each
-        modality, seconds.
+        modality, seconds, and what a `balance` strategy did to each.
     n_iter_ : int
         Epochs run.
     expert_weights_ : DataFrame, or None

@@ -56,6 +56,7 @@ class Recipe(NamedTuple):
     device: str
     callbacks: Sequence[Any]
     verbose: int
+    balance: Callback | None = None
 
 
 # ---------------------------------------------------------------- batches
@@ -220,11 +221,7 @@ class FusionLoss(nn.Module):
             fused = self.elementwise(output.logits.mean(dim=1), y)
         loss = (fused * weight).sum() / total
 
-        alone = self.elementwise(output.unimodal, y).mean(dim=2)  # (B, M)
-        counts = output.present
-        if "honest" in target:
-            counts = counts & target["honest"]
-        share = counts * weight[:, None]
+        alone, share = self.alone(output, target)
         alone = (alone * share).sum(dim=0) / share.sum(dim=0).clamp_min(1e-12)
         self.parts = {"fused": loss.detach()}
         self.parts.update(zip(self.names, alone.detach().unbind(), strict=True))
@@ -236,6 +233,16 @@ class FusionLoss(nn.Module):
             joint = self.elementwise(output.joint, y).mean(dim=1)
             loss = loss + (joint * weight).sum() / total
         return loss
+
+    def alone(
+        self, output: NetworkOutput, target: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of what each modality says alone, and what it counts, both (B, M)."""
+        alone = self.elementwise(output.unimodal, target["y"]).mean(dim=2)
+        counts = output.present
+        if "honest" in target:
+            counts = counts & target["honest"]
+        return alone, counts * target["weight"][:, None]
 
     def elementwise(self, logits: Tensor, y: Tensor) -> Tensor:
         """Loss of each output, (B, ..., C) -> (B, ...)."""
@@ -433,6 +440,7 @@ def train(
     max_epochs = recipe.max_epochs if lasting else max(short.values())
     callbacks: list[Any] = [
         ("epoch_log", EpochLog()),
+        ("balance", recipe.balance),
         ("clip", GradientNormClipping(1.0)),
         (
             "schedule",

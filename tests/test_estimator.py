@@ -20,6 +20,7 @@ from skorch.callbacks import Callback
 
 import skfusion
 from skfusion import FusionClassifier, FusionRegressor, ModalityTransformer
+from skfusion import balance as balance_strategies
 from skfusion import corruption as corruption_module
 from skfusion import fusion as fusion_rules
 from skfusion import modalities as all_modalities
@@ -944,7 +945,13 @@ def test_transformer_of_scikit_learn_is_a_branch(make, data):
 
 
 def public_classes():
-    modules = [skfusion, all_modalities, fusion_rules, corruption_module]
+    modules = [
+        skfusion,
+        all_modalities,
+        fusion_rules,
+        balance_strategies,
+        corruption_module,
+    ]
     found = {
         getattr(module, name)
         for module in modules
