@@ -15,9 +15,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SETUP_STAMP := $(VENV)/.setup-done
 DOCS_STAMP := $(VENV)/.docs-done
+BENCH_STAMP := $(VENV)/.bench-done
+WIDEDEEP := build/venv-widedeep
+WIDEDEEP_STAMP := $(WIDEDEEP)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench clean
+.PHONY: help setup demo test lint docs bench bench-data clean
 
 help:
 	@echo "make setup  an environment in $(VENV)"
@@ -25,7 +28,8 @@ help:
 	@echo "make test   the test suite, doctests included"
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   the documentation, into docs/_build/html"
-	@echo "make bench  the benchmarks (BENCH=quick or BENCH=full)"
+	@echo "make bench  the comparison with other methods (BENCH=quick or BENCH=full),"
+	@echo "            on the data in SKFUSION_BENCH_DATA; tables into docs/benchmarks"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -59,9 +63,24 @@ lint: $(SETUP_STAMP)
 docs: $(DOCS_STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
-bench: $(SETUP_STAMP)
-	$(BIN)/python benchmarks/headline.py $(if $(filter quick,$(BENCH)),--seeds 1 \
-		--only clothing clothing-linear handwritten xor)
+# Peers of the comparison; one of them wants an older numpy, and gets its own.
+$(BENCH_STAMP): benchmarks/requirements.txt $(SETUP_STAMP)
+	$(PIP) install --constraint constraints.txt --requirement $<
+	@touch $@
+
+$(WIDEDEEP_STAMP): benchmarks/requirements-widedeep.txt
+	$(PYTHON) -m venv $(WIDEDEEP)
+	$(WIDEDEEP)/bin/python -m pip install --requirement $<
+	@touch $@
+
+bench-data:
+	@test -n "$(SKFUSION_BENCH_DATA)" || { echo "SKFUSION_BENCH_DATA must name the \
+	folder of the benchmark's data, which holds load.py"; exit 2; }
+
+# One thread a fit, so that seconds can be compared. What is there is not run again.
+bench: bench-data $(BENCH_STAMP) $(WIDEDEEP_STAMP)
+	$(BIN)/python benchmarks/compare.py --threads 1 $(if $(filter quick,$(BENCH)),--quick)
+	$(BIN)/python benchmarks/compare_report.py
 
 clean:
 	rm -rf build dist docs/_build docs/auto_examples .mypy_cache .pytest_cache .ruff_cache
