@@ -76,7 +76,7 @@ class Mix(NamedTuple):
         said = torch.einsum(
             "nwsc,nws->nwc", words.nan_to_num(), share * scale[..., None]
         )
-        if self.confusion is None:
+        if self.confusion is None or self.offset is None:
             return said
         taken = torch.einsum("nwc,wcd->nwd", said.log_softmax(dim=-1), self.confusion)
         speaks = share.any(dim=-1, keepdim=True)
@@ -233,7 +233,8 @@ def _fit_mix(loss: FusionLoss, rows: _Rows) -> Mix:
         return ((each * share).sum() + 0.5 * away) / rows.weight.sum()
 
     _minimise(objective, parameters)
-    return Mix(*(None if x is None else x.detach() for x in mix()))
+    fitted = mix()
+    return Mix(fitted.share.detach(), *(x.detach() for x in parameters[1:]))
 
 
 def _fit_loss(loss: FusionLoss, u: Tensor, y: Tensor) -> Tensor:
