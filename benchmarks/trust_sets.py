@@ -162,26 +162,6 @@ ORDER: dict[str, Part] = {"order": measures.order, "seeds": measures.seeds}
 ELEMENTS: dict[str, Part] = {"known elements": measures.found_elements}
 
 STUDIES = {
-    "rosmap": Study(partial(task, "rosmap"), FAITH | CLEAN, "rosmap"),
-    "titanic": Study(partial(task, "titanic"), FAITH | CLEAN, "titanic"),
-    "htad": Study(partial(task, "htad"), FAITH | CLEAN | RANDOM, "htad"),
-    "xor": Study(
-        partial(made, ["vector", "vector"], 3000, n_classes=2, interaction="xor"),
-        FAITH | CLEAN,
-    ),
-    "mfeat": Study(
-        mfeat,
-        {
-            "faithfulness": partial(measures.faithfulness, swap_target=0.9),
-            "attention": partial(
-                measures.faithfulness, swap_target=0.9, fusion="attention"
-            ),
-            **CLEAN,
-            **RANDOM,
-            **ABSENCE,
-            **ORDER,
-        },
-    ),
     "scene15": Study(
         scene15,
         {
@@ -196,6 +176,18 @@ STUDIES = {
         },
         "mv_scene15",
     ),
+    "mfeat": Study(
+        mfeat,
+        {
+            "faithfulness": partial(measures.faithfulness, swap_target=0.9),
+            "attention": partial(
+                measures.faithfulness, swap_target=0.9, fusion="attention"
+            ),
+            **CLEAN,
+            **RANDOM,
+            **ORDER,
+        },
+    ),
     "made: text, columns": Study(
         partial(made, ["text", "tabular"], 1500), FAITH | ELEMENTS
     ),
@@ -204,11 +196,6 @@ STUDIES = {
         partial(made, ["image", "audio"], 2500), FAITH | ELEMENTS
     ),
     "clothing": Study(clothing, FAITH | CALIBRATION | CLEAN),
-    "druglib": Study(
-        partial(task, "druglib"), FAITH | CALIBRATION | CLEAN | RANDOM, "druglib"
-    ),
-    "emoji": Study(partial(task, "emoji"), FAITH | CLEAN, "emoji"),
-    "watch": Study(partial(task, "watch"), FAITH | CLEAN | CALIBRATION, "watch"),
     "avmnist hard": Study(
         partial(task, "avmnist:hard"),
         {"unseen": measures.unseen, **CLEAN, **CALIBRATION},
@@ -221,12 +208,22 @@ STUDIES = {
         partial(task, "avmnist"),
         {
             **FAITH,
-            **ATTENTION,
             **CALIBRATION,
             **CLEAN,
             **ABSENCE,
             "imbalance": measures.imbalance,
+            **ATTENTION,
         },
         "avmnist",
     ),
+    "xor": Study(
+        partial(made, ["vector", "vector"], 3000, n_classes=2, interaction="xor"),
+        FAITH | CLEAN,
+    ),
+    "rosmap": Study(partial(task, "rosmap"), FAITH | CLEAN, "rosmap"),
+    "titanic": Study(partial(task, "titanic"), FAITH | CLEAN, "titanic"),
+    "htad": Study(partial(task, "htad"), FAITH | CLEAN | RANDOM, "htad"),
+    "druglib": Study(partial(task, "druglib"), FAITH | CALIBRATION | CLEAN, "druglib"),
+    "emoji": Study(partial(task, "emoji"), FAITH | CLEAN, "emoji"),
+    "watch": Study(partial(task, "watch"), FAITH | CLEAN, "watch"),
 }
