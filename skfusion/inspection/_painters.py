@@ -38,8 +38,7 @@ class Painter(ABC):
 
     def __init__(self, elements: pd.Series, content: Any = None) -> None:
         self.elements, self.content = elements, content
-        weights = elements.to_numpy(dtype=float)
-        self.shades = weights / (weights.max() or 1.0) if len(weights) else weights
+        self.shades = _stand_out(elements.to_numpy(dtype=float))
 
     @abstractmethod
     def draw(self, ax: Any) -> None:
@@ -48,6 +47,18 @@ class Painter(ABC):
     @abstractmethod
     def html(self) -> str:
         """A block of HTML."""
+
+
+def _stand_out(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each weight is above the lightest, 0 to 1; next to 0 if all are even.
+
+    Full strength needs a range of at least twice an even share. Relative to the
+    heaviest alone, even weights would all look heavy.
+    """
+    if not len(weights):
+        return weights
+    above = weights - weights.min()
+    return above / (max(above.max(), 2 * weights.mean()) or 1.0)
 
 
 class Words(Painter):
@@ -156,7 +167,8 @@ class Bars(Painter):
 
     def _lines(self) -> list[tuple[str, float]]:
         values = dict(self.content or {})
-        heaviest = np.argsort(-self.shades, kind="stable")[: self.most]
+        weights = self.elements.to_numpy(dtype=float)
+        heaviest = np.argsort(-weights, kind="stable")[: self.most]
         names = [self.elements.index[i] for i in heaviest]
         return [
             (f"{n} = {_short(values[n])}" if n in values else str(n), float(w))

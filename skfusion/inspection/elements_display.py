@@ -18,10 +18,12 @@ __all__ = ["ElementsDisplay"]
 
 
 class ElementsDisplay:
-    """Elements of some rows, shaded by their weight relative to the heaviest.
+    """Elements of some rows, shaded by how far they stand out.
 
     Words are shaded in their text, patches over the picture as the model saw it,
-    frames over the spectrogram, and columns are bars. In a notebook the display shows
+    frames over the spectrogram, and columns are bars. The lightest element of a row
+    has no shade, the heaviest the full one; where the weights are nearly even, all
+    are pale. In a notebook the display shows
     itself; `plot` draws one row with matplotlib. Use `from_estimator` or
     `from_predictions` to make one.
 

@@ -30,8 +30,9 @@ class LearningCurvesDisplay:
     Attributes
     ----------
     summary : DataFrame
-        A row a modality: "first" and "last", its own training loss; "fallen", the share
-        of the first that was lost by the end.
+        A row a modality: "first" and "best", its own loss after the first epoch and
+        the lowest one, on held-out rows where there are any, else on training rows;
+        "fallen", the share of the first that was lost.
     starving : tuple of str
         Modalities that learned next to nothing while another one learned: their loss
         fell by less than a tenth of what the best learner's did.
@@ -46,10 +47,12 @@ class LearningCurvesDisplay:
 
     def __init__(self, *, history: pd.DataFrame, names: tuple[str, ...]) -> None:
         self.history, self.names = history, tuple(names)
-        first = pd.Series({m: history[f"train_loss_{m}"].iloc[0] for m in self.names})
-        last = pd.Series({m: history[f"train_loss_{m}"].iloc[-1] for m in self.names})
-        fallen = 1 - last / first.where(first != 0, 1)
-        self.summary = pd.DataFrame({"first": first, "last": last, "fallen": fallen})
+        # Training losses fall by rote as well.
+        losses = {m: _losses(history, m) for m in self.names}
+        first = pd.Series({m: loss.iloc[0] for m, loss in losses.items()})
+        best = pd.Series({m: loss.min() for m, loss in losses.items()})
+        fallen = 1 - best / first.where(first != 0, 1)
+        self.summary = pd.DataFrame({"first": first, "best": best, "fallen": fallen})
         most = fallen.max()
         hungry = fallen < LITTLE * most if most > LITTLE else fallen < -1
         self.starving = tuple(str(m) for m in fallen.index[hungry])
@@ -129,3 +132,11 @@ class LearningCurvesDisplay:
         self.ax_.legend(frameon=False)
         self.ax_.spines[["top", "right"]].set_visible(False)
         return self
+
+
+def _losses(history: pd.DataFrame, name: str) -> pd.Series:
+    """A modality's own losses on held-out rows, or on training rows without any."""
+    held_out = f"valid_loss_{name}"
+    if held_out in history and history[held_out].notna().all():
+        return history[held_out]
+    return history[f"train_loss_{name}"]

@@ -177,6 +177,8 @@ class ReliabilityDisplay:
                 says[seen],
                 is_right[seen],
                 color=colour,
+                alpha=0.6,
+                linewidth=1,
                 label=f"{name} (n = {int(row['n'])}, ECE {row['ECE']:.3f})",
             )
             self.ax_.scatter(
@@ -188,7 +190,7 @@ class ReliabilityDisplay:
             xlim=(0, 1.03),
             ylim=(0, 1.03),
         )
-        self.ax_.legend(frameon=False, loc="upper left", fontsize=8)
+        self.ax_.legend(frameon=False, loc="best", fontsize=8)
         self.ax_.spines[["top", "right"]].set_visible(False)
         return self
 

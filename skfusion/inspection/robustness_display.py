@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from sklearn.base import is_classifier
 
 from skfusion.inspection._plotting import colour_of, new_axes
+from skfusion.inspection._resolving import unwrap
 from skfusion.inspection.robustness import robustness_curve
 
 __all__ = ["RobustnessCurveDisplay"]
@@ -78,10 +80,13 @@ class RobustnessCurveDisplay:
             name: robustness_curve(one, X, y, **parameters)
             for name, one in estimator.items()
         }
-        scoring = parameters.get("scoring")
-        return cls.from_predictions(
-            curves, ylabel=scoring if isinstance(scoring, str) else "score", ax=ax
-        )
+        ylabel = parameters.get("scoring")
+        if ylabel is None:
+            classifies = all(is_classifier(unwrap(one)) for one in estimator.values())
+            ylabel = "accuracy" if classifies else "R2"
+        if not isinstance(ylabel, str):
+            ylabel = "score"
+        return cls.from_predictions(curves, ylabel=ylabel, ax=ax)
 
     @classmethod
     def from_predictions(

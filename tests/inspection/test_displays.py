@@ -93,6 +93,15 @@ def test_modality_that_hardly_learned_beside_another_is_named():
     assert labels == ["strong", "weak (starving?)", "fused"]
 
 
+def test_a_modality_that_learns_training_rows_by_heart_still_starves():
+    history = _history(fused=[1.0, 0.2], strong=[1.0, 0.2], rote=[1.0, 0.5])
+    history["valid_loss_strong"] = [1.0, 0.3]
+    history["valid_loss_rote"] = [1.0, 1.2]
+    display = LearningCurvesDisplay.from_predictions(history, ["strong", "rote"])
+    assert display.starving == ("rote",)
+    assert display.summary.loc["strong", "best"] == 0.3
+
+
 def test_none_starves_where_all_learn_or_none_does():
     both = _history(a=[1.0, 0.5], b=[2.0, 1.4], fused=[1.0, 0.4])
     assert LearningCurvesDisplay.from_predictions(both, ["a", "b"]).starving == ()

@@ -46,12 +46,19 @@ def test_words_are_shaded_by_weight_and_escaped():
     html = ElementsDisplay.from_predictions([weights], kind="words")._repr_html_()
     assert "<b>" not in html.replace("<b></b>", "")
     alphas = [float(a) for a in re.findall(r"rgba\(\d+,\d+,\d+,([\d.]+)\)", html)]
-    assert alphas == pytest.approx([0.09, 0.75, 0.09], abs=0.01)
+    assert alphas == pytest.approx([0.0, 0.75, 0.0], abs=0.01)
     assert [m[1] for m in re.finditer(r">([^<>]+)</span>", html)] == [
         "good",
         "&lt;b&gt;",
         "cloth",
     ]
+
+
+def test_nothing_stands_out_where_weights_are_even():
+    weights = pd.Series([0.26, 0.25, 0.25, 0.24], index=list("abcd"))
+    html = ElementsDisplay.from_predictions([weights], kind="words")._repr_html_()
+    alphas = [float(a) for a in re.findall(r"rgba\(\d+,\d+,\d+,([\d.]+)\)", html)]
+    assert max(alphas) < 0.05
 
 
 def test_words_are_drawn_in_order_within_the_axes():
