@@ -149,15 +149,22 @@ for m, name in enumerate(clf.modality_names_):
 # %%
 # What it looked at
 # -----------------
-# Patches of the picture and stretches of the sound by their weight inside the modality,
-# relative to the heaviest one there; below, the weight of each modality in that row.
-# The columns are the first test rows of four digits.
+# Patches of the picture and stretches of the sound, shaded by how far their weight is
+# above the lightest one there; below, the weight of each modality in that row. The
+# columns are the first test rows of four digits.
 
 digits = [2, 4, 7, 9]
 chosen = [int(np.flatnonzero(y_test == digit)[0]) for digit in digits]
 rows = X_test.iloc[chosen]
 patches = clf.element_weights(rows, "image")
 stretches = clf.element_weights(rows, "sound")
+
+
+def stand_out(weights):
+    """Shades, 0 to 1; pale where the weights are nearly even."""
+    above = weights - weights.min()
+    return above / max(above.max(), 2 * weights.mean())
+
 
 INK, FAINT, PAPER = "#22303c", "#7b8894", "#f6f7f9"
 IMAGE, SOUND = "#f28e2b", "#4e79a7"
@@ -175,7 +182,7 @@ for column, position in enumerate(chosen):
 
     side = max(patch[3] for patch in patches[column].index)
     top.imshow(255 - X_test["image"][position], cmap="gray", extent=(0, side, side, 0))
-    for (y0, x0, y1, x1), shade in (patches[column] / patches[column].max()).items():
+    for (y0, x0, y1, x1), shade in stand_out(patches[column]).items():
         top.add_patch(
             Rectangle((x0, y0), x1 - x0, y1 - y0, color=IMAGE, alpha=0.75 * shade, lw=0)
         )
@@ -184,7 +191,7 @@ for column, position in enumerate(chosen):
 
     samples, rate = X_test["sound"][position]
     seconds = np.arange(len(samples)) / rate
-    for (begin, end), shade in (stretches[column] / stretches[column].max()).items():
+    for (begin, end), shade in stand_out(stretches[column]).items():
         middle.axvspan(begin, end, color=SOUND, alpha=0.65 * shade, lw=0)
     middle.plot(seconds, samples / np.abs(samples).max(), color=INK, lw=0.5)
     middle.set(yticks=[], xlim=(0, seconds[-1]), ylim=(-1.05, 1.05))
@@ -194,10 +201,9 @@ for column, position in enumerate(chosen):
         image, sound = weights[name][position]
         bottom.barh(i, image, color=IMAGE, height=0.62)
         bottom.barh(i, sound, left=image, color=SOUND, height=0.62)
-        bottom.text(0.02, i, f"{image:.2f}", va="center", color="white", fontsize=9)
-        bottom.text(
-            0.98, i, f"{sound:.2f}", va="center", ha="right", color="white", fontsize=9
-        )
+        for x, weight, align in ((0.02, image, "left"), (0.98, sound, "right")):
+            label = f"{weight:.2f}" if weight > 0.15 else ""  # else it has no room
+            bottom.text(x, i, label, va="center", ha=align, color="white", fontsize=9)
     bottom.set(xlim=(0, 1), xticks=[], yticks=range(len(weights)))
     bottom.set_yticklabels(list(weights) if column == 0 else [], color=INK)
     bottom.tick_params(length=0)
