@@ -349,7 +349,7 @@ ROW_PASSES = 150_000
 def automatic_epochs(
     network: FusionNetwork, costly: Sequence[bool], n: int, batch_size: int
 ) -> int:
-    """Epochs for n rows: as many as the branch that learns longest needs.
+    """Epochs for n rows: as many as the branch that learns longest, or the rule, needs.
 
     Going on after every branch has ended would only teach the joint part rows by heart.
     Where some branches are costly, all end with the last of these, since even a branch
@@ -360,7 +360,7 @@ def automatic_epochs(
     needed = [max(p or longest, least) for p in network.passes]
     if any(costly):
         needed = [p for p, c in zip(needed, costly, strict=True) if c]
-    return min(longest, max(needed))
+    return min(longest, max(*needed, network.fusion.passes or 0))
 
 
 class StopBranches(Callback):

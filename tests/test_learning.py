@@ -179,3 +179,36 @@ def test_every_kind_of_modality_is_learned_from():
     common = SMALL | {"max_epochs": 25}
     model = FusionClassifier(triples, **common).fit(X[learn], y[learn])
     assert model.score(X[test], y[test]) > 0.65
+
+
+# ------------------------------------------------------- questions about elements
+
+
+def asking(rng, words):
+    """Texts that hold one of these words somewhere, and which."""
+    fill = ["please", "would", "you", "tell", "us", "today", "what", "it", "is"]
+    asked = rng.integers(len(words), size=1000)
+    texts = []
+    for a in asked:
+        text = list(rng.choice(fill, rng.integers(4, 9)))
+        text.insert(rng.integers(len(text) + 1), words[a])
+        texts.append(" ".join(text))
+    return texts, asked
+
+
+def words_agree(seed):
+    """Whether a word of one text fits a word of the other."""
+    rng = np.random.default_rng(seed)
+    left, a = asking(rng, ["cat", "dog"])
+    right, b = asking(rng, ["sun", "rain"])
+    return pd.DataFrame({"left": left, "right": right}), a == b
+
+
+def test_bottleneck_answers_what_depends_on_single_words():
+    X, y = words_agree(0)
+    both = [(name, "text", [name]) for name in X]
+    model = FusionClassifier(both, fusion="bottleneck", **SMALL).fit(X, y)
+    new, truth = words_agree(1)
+    assert model.score(new, truth) >= 0.95
+    for p in model.modality_proba(new).values():
+        assert np.mean(model.classes_[p.argmax(axis=1)] == truth) < 0.6
