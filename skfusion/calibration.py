@@ -225,8 +225,10 @@ def _fit_mix(loss: FusionLoss, rows: _Rows) -> Mix:
     def mix() -> Mix:
         return Mix(nn.functional.softplus(raw) * able, *parameters[1:])
 
+    likelihood = _likelihood(loss, mix()(rows.words).detach(), rows.y)
+
     def objective() -> Tensor:
-        each = _fit_loss(loss, mix()(rows.words), rows.y)
+        each = likelihood(mix()(rows.words))
         away = (raw - inverse).square().sum() / (2 * PRIOR_SD) ** 2
         for moved in parameters[1:]:
             away = away + moved.square().sum() / PRIOR_SD**2
@@ -237,12 +239,17 @@ def _fit_mix(loss: FusionLoss, rows: _Rows) -> Mix:
     return Mix(fitted.share.detach(), *(x.detach() for x in parameters[1:]))
 
 
-def _fit_loss(loss: FusionLoss, u: Tensor, y: Tensor) -> Tensor:
-    """Negative log-likelihood (n, W); Gaussian with the best variance in regression."""
-    each = loss.elementwise(u, y)
+def _likelihood(
+    loss: FusionLoss, start: Tensor, y: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """The negative log-likelihood (n, W) as a function of words (n, W, C).
+
+    In a regression it is Gaussian, with the variance of the words at the start.
+    """
     if loss.is_classification:
-        return each
-    return 0.5 * each / each.detach().mean(dim=0).clamp_min(1e-9)
+        return lambda u: loss.elementwise(u, y)
+    variance = loss.elementwise(start, y).mean(dim=0).clamp_min(1e-9)
+    return lambda u: 0.5 * loss.elementwise(u, y) / variance
 
 
 def _temperature(loss: FusionLoss, rows: _Rows) -> float:
@@ -302,7 +309,7 @@ def _fit_trust(
 
     def output_objective() -> Tensor:
         result = trust.weigh(u, confidence, rows.present)
-        each = _fit_loss(loss, result.parts.sum(dim=1, keepdim=True), rows.y)[:, 0]
+        each = likelihood(result.parts.sum(dim=1, keepdim=True))[:, 0]
         price = JOINT_PRICE * _joint_share(result.parts, n_modalities)
         away = _distance(output, output_start)
         total = ((each + price) * weight).sum()
@@ -311,6 +318,8 @@ def _fit_trust(
     if W > 1:
         _minimise(gate_objective, gate, max_iter=80)
     confidence = trust.confidence(signs).detach()
+    start = trust.weigh(u, confidence, rows.present).parts.sum(dim=1, keepdim=True)
+    likelihood = _likelihood(loss, start.detach(), rows.y)
     _minimise(output_objective, output)
     return trust
 

@@ -23,6 +23,7 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -40,7 +41,9 @@ _FOREST_COST = 6e6  # rows * sqrt(features) * trees / 10
 _LINEAR_COST = 4e8  # rows * features * outputs, of dense features
 _MAX_DENSE = 300  # dense features for a linear expert; more are reduced by PCA
 _N_COMPONENTS = 150
-_SVD = 100
+# What trees read of a wide block beside others: sparse blocks hold words, dense ones
+# hand-made features.
+_SVD_SPARSE, _SVD_DENSE = 30, 100
 # Strengths of the linear experts, from weak to strong fits; the held-out rows choose.
 _DENSE_C = (0.004, 0.03, 0.25, 2.0)
 _SPARSE_C = (1.0, 4.0, 16.0)
@@ -122,16 +125,18 @@ class Experts:
             rows = np.flatnonzero(present[:, m])
             if not models or not len(rows):
                 continue
-            x = features[m] if m < len(features) else _join(features)
             # Sums of float32 depend on how many rows are multiplied at once.
-            x = x[rows].astype(np.float64)
+            parts = [features[m]] if m < len(features) else features
+            parts = [part[rows].astype(np.float64) for part in parts]
+            x = _join(parts)
             linear = models["linear"]
             chosen = linear if all_strengths else [linear[self.strength[m]]]
             for s, model in enumerate(chosen):
                 out[rows, m, s] = self._answers(model, x)
             for e, kind in enumerate(EXPERTS[1:], start=n_linear):
                 if kind in models:
-                    out[rows, m, e] = self._answers(models[kind], x)
+                    read = self.reader.read(parts) if m == len(features) else {kind: x}
+                    out[rows, m, e] = self._answers(models[kind], read[kind])
         return out
 
     def _fit_all(
@@ -142,18 +147,22 @@ class Experts:
         rows: NDArray[np.intp],
     ) -> dict[str, Any]:
         """One of each kind on the summary of one modality."""
-        task = self.task
         x, y = x[rows], y[rows]
         w = None if weight is None else weight[rows]
-        few_classes = task.is_classification and len(np.unique(y)) < 2
-        if len(rows) < 10 or few_classes:
-            return {}
-        models: dict[str, Any] = {
-            "linear": [_fit(_linear(task, x, s), x, y, w) for s in _strengths(task, x)]
-        }
-        if not sparse.issparse(x):
-            models |= self._fit_trees(x, y, w)
+        models = self._fit_linear(x, y, w)
+        if models and not sparse.issparse(x):
+            models |= self._fit_trees(dict.fromkeys(EXPERTS[1:], x), y, w)
         return models
+
+    def _fit_linear(
+        self, x: Any, y: NDArray[Any], w: NDArray[Any] | None
+    ) -> dict[str, Any]:
+        """The linear experts of every strength; none where rows are too few."""
+        few_classes = self.task.is_classification and len(np.unique(y)) < 2
+        if len(y) < 10 or few_classes:
+            return {}
+        strengths = _strengths(self.task, x)
+        return {"linear": [_fit(_linear(self.task, x, s), x, y, w) for s in strengths]}
 
     def _fit_joint(
         self,
@@ -162,27 +171,32 @@ class Experts:
         weight: NDArray[Any] | None,
         rows: NDArray[np.intp],
     ) -> dict[str, Any]:
-        x = _join(features)
-        models = self._fit_all(x, y, weight, rows)
-        if models and sparse.issparse(x):  # trees need few and dense columns
-            reduce = _Reduce([f.shape[1] for f in features], self.task.seed)
-            w = None if weight is None else weight[rows]
-            dense = reduce.fit(x[rows]).transform(x[rows])
-            trees = self._fit_trees(dense, y[rows], w)
-            models |= {kind: _Chain(reduce, tree) for kind, tree in trees.items()}
+        """A linear expert on all summaries; trees that also read what such ones say."""
+        features, y = [x[rows] for x in features], y[rows]
+        w = None if weight is None else weight[rows]
+        models = self._fit_linear(_join(features), y, w)
+        if models:
+            linear = [*(alone.get("linear") for alone in self.models), models["linear"]]
+            self.reader = _Reader(self.task, linear)
+            models |= self._fit_trees(self.reader.fit_read(features, y, w), y, w)
         return models
 
     def _fit_trees(
-        self, x: NDArray[Any], y: NDArray[Any], w: NDArray[Any] | None
+        self, read: dict[str, NDArray[Any]], y: NDArray[Any], w: NDArray[Any] | None
     ) -> dict[str, Any]:
-        task, (n, f) = self.task, x.shape
-        models = {}
+        """The trees that are affordable, each kind on what it reads."""
+        task, models = self.task, {}
+        n, f = read["forest"].shape
         trees = int(min(200, 10 * _FOREST_COST / (n * np.sqrt(f))))
         if trees >= 20:
             forest = ExtraTreesClassifier if task.is_classification else _forest
             models["forest"] = _fit(
-                forest(trees, min_samples_leaf=2, random_state=task.seed), x, y, w
+                forest(trees, min_samples_leaf=2, random_state=task.seed),
+                read["forest"],
+                y,
+                w,
             )
+        n, f = read["boosting"].shape
         outputs = task.n_outputs if task.n_outputs > 2 else 1
         one = task.is_classification or task.n_outputs == 1
         if one and outputs * f * (n + 4000) <= _BOOSTING_COST:
@@ -200,23 +214,25 @@ class Experts:
                     early_stopping=False,
                     random_state=task.seed,
                 ),
-                x,
+                read["boosting"],
                 y,
                 w,
             )
         return models
 
     def _answers(self, model: Any, x: Any) -> NDArray[np.float64]:
-        """Log-probabilities (n, C), or predictions of the standardised target."""
-        if not self.task.is_classification:
-            return np.asarray(model.predict(x), dtype=np.float64).reshape(
-                x.shape[0], -1
-            )
-        # As if each class had been counted once more: no answer is ever certain.
-        n, C = 200.0, self.task.n_outputs
-        p = np.zeros((x.shape[0], C))
-        p[:, model.classes_] = model.predict_proba(x)  # a fold may lack a rare class
-        return np.log((n * p + C * self.task.prior) / (n + C))
+        return _answers(self.task, model, x)
+
+
+def _answers(task: ExpertTask, model: Any, x: Any) -> NDArray[np.float64]:
+    """Log-probabilities (n, C), or predictions of the standardised target."""
+    if not task.is_classification:
+        return np.asarray(model.predict(x), dtype=np.float64).reshape(x.shape[0], -1)
+    # As if each class had been counted once more: no answer is ever certain.
+    n, C = 200.0, task.n_outputs
+    p = np.zeros((x.shape[0], C))
+    p[:, model.classes_] = model.predict_proba(x)  # a fold may lack a rare class
+    return np.log((n * p + C * task.prior) / (n + C))
 
 
 def _forest(trees: int, **options: Any) -> ExtraTreesRegressor:
@@ -261,45 +277,92 @@ def _linear(task: ExpertTask, x: Any, strength: float) -> Any:
     return make_pipeline(StandardScaler(), model)
 
 
-class _Reduce:
-    """Sparse joined features as few dense ones, the modalities each for itself."""
+class _Reader:
+    """What trees read of all modalities: few columns, and what linear models say.
 
-    def __init__(self, widths: Sequence[int], seed: int) -> None:
-        self.ends, self.seed = np.cumsum([0, *widths]), seed
+    The forest reads both. So does boosting in a regression; of classes it would
+    believe the linear models too readily.
 
-    def fit(self, x: Any) -> _Reduce:
-        self.svds = []
-        for a, b in zip(self.ends[:-1], self.ends[1:], strict=True):
-            svd = None
-            if b - a > 2 * _SVD and x.shape[0] > _SVD:
-                svd = TruncatedSVD(_SVD, random_state=self.seed).fit(x[:, a:b])
-            self.svds.append(svd)
-        return self
+    Parameters
+    ----------
+    task : ExpertTask
+    linear : list of M + 1 list, or None
+        Fitted linear models, a list for each modality and one for all together.
 
-    def transform(self, x: Any) -> NDArray[np.float64]:
-        parts = []
-        x = x.tocsc()
-        for svd, a, b in zip(self.svds, self.ends[:-1], self.ends[1:], strict=True):
-            part = x[:, a:b].tocsr()
-            parts.append(part.toarray() if svd is None else svd.transform(part))
-        return np.concatenate(parts, axis=1)
+    References
+    ----------
+    Wolpert (1992), "Stacked generalization": what the linear models say of a training
+    row is said by models that did not learn from it.
+    """
+
+    def __init__(self, task: ExpertTask, linear: Sequence[Any]) -> None:
+        self.task = task
+        self.linear = [m and m[len(m) // 2] for m in linear]
+
+    def fit_read(
+        self, features: Sequence[Any], y: NDArray[Any], w: NDArray[Any] | None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Learn from the training rows, and read them."""
+        mixed = any(sparse.issparse(x) for x in features)
+        self.svds = [_svd(x, self.task.seed) if mixed else None for x in features]
+        blocks = [*features, _join(features)]
+        folds = list(
+            KFold(
+                3 if len(y) < _MANY_ROWS else 2,
+                shuffle=True,
+                random_state=self.task.seed,
+            ).split(y)
+        )
+        self.asked = [
+            m
+            for m, model in enumerate(self.linear)
+            if model is not None and self._enough(y, folds)
+        ]
+        said = [self._cross_fitted(blocks[m], y, w, folds) for m in self.asked]
+        return self._combine(features, said)
+
+    def read(self, features: Sequence[Any]) -> dict[str, NDArray[np.float64]]:
+        """Read other rows."""
+        blocks = [*features, _join(features)]
+        said = [_answers(self.task, self.linear[m], blocks[m]) for m in self.asked]
+        return self._combine(features, said)
+
+    def _enough(self, y: NDArray[Any], folds: list[Any]) -> bool:
+        if not self.task.is_classification:
+            return True
+        return all(len(np.unique(y[learn])) > 1 for learn, _ in folds)
+
+    def _cross_fitted(
+        self, x: Any, y: NDArray[Any], w: NDArray[Any] | None, folds: list[Any]
+    ) -> NDArray[np.float64]:
+        strengths = _strengths(self.task, x)
+        strength = strengths[len(strengths) // 2]
+        out = np.empty((len(y), self.task.n_outputs))
+        for learn, hold in folds:
+            weight = None if w is None else w[learn]
+            model = _fit(_linear(self.task, x, strength), x[learn], y[learn], weight)
+            out[hold] = _answers(self.task, model, x[hold])
+        return out
+
+    def _combine(
+        self, features: Sequence[Any], said: list[NDArray[np.float64]]
+    ) -> dict[str, NDArray[np.float64]]:
+        columns = []
+        for svd, x in zip(self.svds, features, strict=True):
+            dense = x.toarray() if svd is None and sparse.issparse(x) else x
+            columns.append(dense if svd is None else svd.transform(x))
+        few = np.concatenate(columns, axis=1)
+        both = np.concatenate([few, *said], axis=1)
+        boosting = few if self.task.is_classification else both
+        return {"forest": both, "boosting": boosting}
 
 
-class _Chain(NamedTuple):
-    """A fitted reduction before a fitted model."""
-
-    reduce: _Reduce
-    model: Any
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        return self.model.classes_
-
-    def predict(self, x: Any) -> NDArray[Any]:
-        return self.model.predict(self.reduce.transform(x))
-
-    def predict_proba(self, x: Any) -> NDArray[Any]:
-        return self.model.predict_proba(self.reduce.transform(x))
+def _svd(x: Any, seed: int) -> TruncatedSVD | None:
+    """What makes few columns of a wide block; None where it is narrow."""
+    width = _SVD_SPARSE if sparse.issparse(x) else _SVD_DENSE
+    if x.shape[1] <= 2 * width or x.shape[0] <= width:
+        return None
+    return TruncatedSVD(width, random_state=seed).fit(x)
 
 
 def _features(batch: ModalityBatch) -> list[Any]:
@@ -308,6 +371,8 @@ def _features(batch: ModalityBatch) -> list[Any]:
 
 def _join(features: Sequence[Any]) -> Any:
     """All summaries side by side, sparse where any is."""
+    if len(features) == 1:
+        return features[0]
     if not any(sparse.issparse(x) for x in features):
         return np.concatenate(features, axis=1)
     # Dense columns beside rows of TF-IDF of norm 1 get a size like theirs.

@@ -360,7 +360,8 @@ def automatic_epochs(
     needed = [max(p or longest, least) for p in network.passes]
     if any(costly):
         needed = [p for p, c in zip(needed, costly, strict=True) if c]
-    return min(longest, max(*needed, network.fusion.passes or 0))
+    rule: int | None = network.fusion.passes  # type: ignore[assignment]
+    return min(longest, max(*needed, rule or 0))
 
 
 class StopBranches(Callback):

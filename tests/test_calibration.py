@@ -311,6 +311,23 @@ def test_many_rows_teach_which_classes_are_taken_for_which():
     assert after < 0.75 * before
 
 
+def test_regression_learns_what_each_slot_counts():
+    g = torch.Generator().manual_seed(0)
+    y = torch.randn(200, 1, generator=g, dtype=torch.float64)
+    wrong = torch.randn(200, 1, generator=g, dtype=torch.float64)
+    rows = calibration._Rows(
+        torch.stack([y, wrong], dim=1)[:, None],
+        *torch.zeros(2, 200, 1).double(),
+        torch.ones(200, 1, dtype=torch.bool),
+        y,
+        y,
+        torch.ones(200).double(),
+    )
+    share = calibration._fit_mix(FusionLoss([], is_classification=False), rows).share
+    assert share[0, 0] > 0.9
+    assert share[0, 1] < 0.1
+
+
 class Experts:
     """Linear experts of two strengths and a forest, of a known worth.
 

@@ -231,6 +231,25 @@ def test_wide_sparse_summary_is_reduced_for_the_trees():
     assert np.isfinite(logits[:, 2]).all()
 
 
+def test_forest_reads_what_linear_models_say_of_rows_they_did_not_learn_from():
+    """Words that occur once tell a linear model its training rows, and no others."""
+    batch, y = make_batch(absent=False)
+    names = sparse.identity(N, dtype=np.float32, format="csr")
+    blocks = batch.blocks | {"right": Block({"x": names}, np.ones(N, dtype=bool))}
+    batch = ModalityBatch(blocks, batch.modalities)
+    experts = fit(batch, y)
+    reader = experts.reader
+    assert reader.asked == [0, 1, 2]
+    features = module._features(batch)
+    learned = reader.read(features)["forest"]
+    read = reader.fit_read(features, y, None)
+    assert read["forest"].shape == learned.shape
+    assert read["forest"].shape[1] - read["boosting"].shape[1] == 3 * 2
+    said = read["forest"][:, -4:-2]  # by the words, of rows that were held out
+    assert abs(np.corrcoef(said[:, 1], y)[0, 1]) < 0.3
+    assert np.corrcoef(learned[:, -3], y)[0, 1] > 0.9
+
+
 def test_many_sparse_rows_are_given_the_middle_strength_only(monkeypatch):
     batch, y = make_batch(sparse_right=True, absent=False)
     few = fit(batch, y)
