@@ -32,12 +32,13 @@ def can_run(study: Study) -> bool:
     )
 
 
-def parts_done(path: Path, code: str) -> set[tuple[str, str]]:
-    """The (set, part) pairs that the file holds for the present code."""
+def parts_done(path: Path, code: str | None) -> set[tuple[str, str]]:
+    """The (set, part) pairs that the file holds for this code, or for any."""
     if not path.exists():
         return set()
     table = pd.read_csv(path, dtype=str)
-    table = table[table["code"] == code]
+    if code is not None:
+        table = table[table["code"] == code]
     return set(zip(table["set"], table["part"], strict=True))
 
 
@@ -48,9 +49,12 @@ def show(title: str, rows: list[dict[str, Any]], seconds: float) -> None:
     print(table.to_string(index=False), flush=True)
 
 
-def measure(name: str, path: Path, source: dict[str, Any], smoke: bool) -> None:
+def measure(
+    name: str, path: Path, source: dict[str, Any], args: argparse.Namespace
+) -> None:
     """Measure the parts of a set that the file does not hold yet."""
-    study, done = STUDIES[name], parts_done(path, source["code"])
+    study, smoke = STUDIES[name], args.smoke
+    done = parts_done(path, None if args.any_code else source["code"])
     todo = [part for part in study.parts if smoke or (name, part) not in done]
     if not todo:
         print(f"{name}: done before")
@@ -76,6 +80,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=STUDIES, metavar="SET")
     parser.add_argument("--smoke", action="store_true", help="few rows, one epoch")
+    parser.add_argument(
+        "--any-code", action="store_true", help="keep what earlier code measured"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
@@ -87,7 +94,7 @@ def main() -> None:
     source = provenance()
     for name in args.only or STUDIES:
         if can_run(STUDIES[name]):
-            measure(name, path, source, args.smoke)
+            measure(name, path, source, args)
         else:
             needs = STUDIES[name].needs
             print(f"{name}: left out, SKFUSION_BENCH_DATA/{needs} is not there")
