@@ -32,7 +32,7 @@ reviews = FusionClassifier(
         ("facts", "tabular", ["Age", "Positive Feedback Count", "Class Name"]),
     ],
     random_state=0,
-).fit(X_train.head(3000), y_train.head(3000))
+).fit(X_train.head(2000), y_train.head(2000))
 
 parts = modality_contributions(reviews, X_test)
 proba = reviews.predict_proba(X_test)
@@ -44,8 +44,8 @@ print(f"mean share of the joint part: {parts.joint_share.mean():.2f}")
 # Row by row
 # ----------
 # Log-odds of "recommended" against "not recommended" in six test reviews, from the
-# least to the most sure. Below each review stand the weights of the two modalities,
-# which have no sign.
+# one that is least in favour to the one that is most. Below each review stand the
+# weights of the two modalities, which have no sign.
 
 REVIEW, FACTS, JOINT = "#4e79a7", "#f28e2b", "#9aa5b1"
 
@@ -60,7 +60,8 @@ added["joint part"] = in_favour(parts.joint)
 sure = added.sum(axis=1)
 length = X_test["Review Text"].str.split().str.len().to_numpy()
 short = np.flatnonzero((length >= 12) & (length <= 22))
-chosen = short[np.argsort(sure[short])][np.linspace(0, len(short) - 1, 6).astype(int)]
+ranks = (np.array([0, 0.06, 0.12, 0.2, 0.5, 1]) * (len(short) - 1)).astype(int)
+chosen = short[np.argsort(sure[short])][ranks]
 weights = reviews.modality_weights(X_test.iloc[chosen])
 
 fig, ax = plt.subplots(figsize=(9, 5), layout="constrained")

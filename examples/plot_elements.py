@@ -30,7 +30,7 @@ SHORT = os.environ.get("SKFUSION_DEMO") == "short"
 
 X_train, y_train = load_clothing_reviews(subset="train", return_X_y=True)
 X_test, y_test = load_clothing_reviews(subset="test", return_X_y=True)
-n_rows = 4000 if SHORT else 8000
+n_rows = 2500 if SHORT else 8000
 reviews = FusionClassifier(
     [
         ("review", "text", ["Title", "Review Text"]),
@@ -92,7 +92,7 @@ def by_elements(model, X, y):
     return table.loc[of_elements, ["test", "value", "target", "verdict"]].round(2)
 
 
-by_elements(reviews, X_test.head(1000), y_test.head(1000))
+by_elements(reviews, X_test.head(500), y_test.head(500))
 
 # %%
 

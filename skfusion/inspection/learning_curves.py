@@ -32,7 +32,9 @@ class LearningCurvesDisplay:
     summary : DataFrame
         A row a modality: "first" and "best", its own loss after the first epoch and
         the lowest one, on held-out rows where there are any, else on training rows;
-        "fallen", the share of the first that was lost.
+        "fallen", how far the lowest one is below that of knowing nothing, 0 to 1. For
+        that stands the highest "first" of all modalities, since the easiest of them may
+        have learned nearly all in the first epoch.
     starving : tuple of str
         Modalities that learned next to nothing while another one learned: their loss
         fell by less than a tenth of what the best learner's did.
@@ -51,7 +53,7 @@ class LearningCurvesDisplay:
         losses = {m: _losses(history, m) for m in self.names}
         first = pd.Series({m: loss.iloc[0] for m, loss in losses.items()})
         best = pd.Series({m: loss.min() for m, loss in losses.items()})
-        fallen = 1 - best / first.where(first != 0, 1)
+        fallen = 1 - best / (first.max() or 1.0)
         self.summary = pd.DataFrame({"first": first, "best": best, "fallen": fallen})
         most = fallen.max()
         hungry = fallen < LITTLE * most if most > LITTLE else fallen < -1

@@ -102,6 +102,12 @@ def test_a_modality_that_learns_training_rows_by_heart_still_starves():
     assert display.summary.loc["strong", "best"] == 0.3
 
 
+def test_what_was_learned_in_the_first_epoch_counts():
+    history = _history(fused=[0.3, 0.2], quick=[0.3, 0.28], weak=[1.1, 1.08])
+    display = LearningCurvesDisplay.from_predictions(history, ["quick", "weak"])
+    assert display.starving == ("weak",)
+
+
 def test_none_starves_where_all_learn_or_none_does():
     both = _history(a=[1.0, 0.5], b=[2.0, 1.4], fused=[1.0, 0.4])
     assert LearningCurvesDisplay.from_predictions(both, ["a", "b"]).starving == ()
