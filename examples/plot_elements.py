@@ -6,8 +6,9 @@ Inside a modality, attention weighs elements: the words of a text, the patches o
 picture, the stretches of a sound, the columns of a table. `ElementsDisplay` shows them
 so that a person can look at them; in a notebook it shows itself.
 
-An element's weight says that it was *looked at*, not what it speaks for. Whether the
-heavy ones matter is measured at the end.
+The shade says how far an element stands out among those of its row. Its weight says
+that it was *looked at*, not what it speaks for. Whether the heavy ones matter is
+measured at the end.
 
 Set ``SKFUSION_DEMO=short`` to run on fewer rows.
 """
@@ -55,7 +56,9 @@ ElementsDisplay.from_estimator(reviews, X_test, "facts", rows=rows[:1])
 # Patches and frames
 # ------------------
 # A handwritten digit and a recording of the same digit. The picture is drawn as the
-# model read it; the sound is its spectrogram, from low to high.
+# model read it; the sound is its spectrogram, from low to high. Full orange is the
+# heaviest element of the row; where all are pale, none stands out. In these pictures
+# weights are nearly even: the heaviest patch has little more than an even share.
 
 A_train, b_train = load_spoken_digits(subset="train", return_X_y=True)
 A_test, b_test = load_spoken_digits(subset="test", return_X_y=True)

@@ -91,9 +91,9 @@ draw_curves(
 # ----------------------------------
 # With a quarter of the pictures and a quarter of the sounds gone, confidence should
 # fall together with accuracy, in each pattern of what is there. The larger a dot, the
-# more rows it stands for; small ones are a few rows, whose accuracy is mostly luck.
-# Dots above the dotted line are rows in which the model was right more often than it
-# promised.
+# more rows it stands for; small ones are a few rows, whose accuracy is mostly luck;
+# no line leads to them. Dots above the dotted line: the model was right
+# more often than it promised.
 
 holes = X_test.reset_index(drop=True)
 n = len(holes)

@@ -163,7 +163,7 @@ stretches = clf.element_weights(rows, "sound")
 def stand_out(weights):
     """Shades, 0 to 1; pale where the weights are nearly even."""
     above = weights - weights.min()
-    return above / max(above.max(), 2 * weights.mean())
+    return above / max(above.max(), 0.5 * weights.mean())
 
 
 INK, FAINT, PAPER = "#22303c", "#7b8894", "#f6f7f9"

@@ -52,13 +52,13 @@ class Painter(ABC):
 def _stand_out(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far each weight is above the lightest, 0 to 1; next to 0 if all are even.
 
-    Full strength needs a range of at least twice an even share. Relative to the
+    Full strength needs a range of at least half an even share. Relative to the
     heaviest alone, even weights would all look heavy.
     """
     if not len(weights):
         return weights
     above = weights - weights.min()
-    return above / (max(above.max(), 2 * weights.mean()) or 1.0)
+    return above / (max(above.max(), 0.5 * weights.mean()) or 1.0)
 
 
 class Words(Painter):

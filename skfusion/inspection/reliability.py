@@ -16,6 +16,7 @@ from skfusion.inspection._resolving import quiet_about_empty_rows, resolve
 __all__ = ["ReliabilityDisplay"]
 
 EVERYTHING = "all"
+FEWEST = 5  # rows of a bin that a line leads to
 
 
 class ReliabilityDisplay:
@@ -154,7 +155,7 @@ class ReliabilityDisplay:
         ).plot(ax)
 
     def plot(self, ax: Any = None, *, most: int = 6) -> ReliabilityDisplay:
-        """Draw.
+        """Draw: a dot a bin, larger with more rows; lines join bins of 5 rows or more.
 
         Parameters
         ----------
@@ -171,11 +172,11 @@ class ReliabilityDisplay:
         self.ax_.plot([0, 1], [0, 1], color=FAINT, linestyle=":", zorder=1)
         for i, (name, row) in enumerate(self.summary.head(most).iterrows()):
             share, says, is_right = self._bins(self.pattern == name)
-            seen = share > 0
+            seen, firm = share > 0, share * row["n"] >= FEWEST
             colour = colour_of(i)
             self.ax_.plot(
-                says[seen],
-                is_right[seen],
+                says[firm],
+                is_right[firm],
                 color=colour,
                 alpha=0.6,
                 linewidth=1,

@@ -55,7 +55,7 @@ def test_words_are_shaded_by_weight_and_escaped():
 
 
 def test_nothing_stands_out_where_weights_are_even():
-    weights = pd.Series([0.26, 0.25, 0.25, 0.24], index=list("abcd"))
+    weights = pd.Series([0.252, 0.25, 0.25, 0.248], index=list("abcd"))
     html = ElementsDisplay.from_predictions([weights], kind="words")._repr_html_()
     alphas = [float(a) for a in re.findall(r"rgba\(\d+,\d+,\d+,([\d.]+)\)", html)]
     assert max(alphas) < 0.05
