@@ -28,12 +28,21 @@ from sklearn.metrics import log_loss
 from skfusion import FusionClassifier
 from skfusion.balance import OGMGE
 from skfusion.datasets import load_handwritten_views, load_spoken_digits
+from skfusion.fusion import AdaptiveFusion
 
-STRATEGIES: dict[str, Any] = {
-    "none": None,
-    "mmpareto": "mmpareto",
-    "ogm_ge": "ogm_ge",
-    "ogm_ge, no noise": OGMGE(noise=False),
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "mmpareto": {"balance": "mmpareto"},
+    "ogm_ge": {"balance": "ogm_ge"},
+    "ogm_ge, no noise": {"balance": OGMGE(noise=False)},
+    # No strategy, but nothing is disturbed in training, as where a modality is alone.
+    "none, undisturbed": {"corruption": None},
+}
+FUSIONS = {
+    "adaptive": "adaptive",
+    "no joint part": AdaptiveFusion(joint=False),
+    "attention": "attention",
+    "concat": "concat",
 }
 
 
@@ -75,8 +84,10 @@ def lopsided() -> Data:
 SETS = {"digits": digits, "handwritten": handwritten, "avmnist": lopsided}
 
 
-def measure(data: Data, seed: int, fusions: list[str]) -> Iterator[dict[str, Any]]:
-    """Each modality alone, then every strategy under every rule."""
+def measure(
+    data: Data, seed: int, fusions: list[str], strategies: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Each modality alone, then the strategies under the rules."""
     rows = np.random.default_rng(seed).permutation(len(data.y))
     learn, held = np.sort(rows[: data.n_learn]), np.sort(rows[data.n_learn :])
     X_held, y_held = data.X.iloc[held], data.y[held]
@@ -108,13 +119,14 @@ def measure(data: Data, seed: int, fusions: list[str]) -> Iterator[dict[str, Any
             "log_loss": f"{log_loss(y_held, p, labels=clf.classes_):.4f}",
         }
 
-    for triple in data.modalities:
+    for triple in data.modalities if "alone" in strategies else ():
         clf, seconds = fit([triple])
         about = {"fusion": "", "balance": "alone", "cpu_seconds": f"{seconds:.0f}"}
         yield row(triple[0], clf, clf.predict_proba(X_held), **about)
     for fusion in fusions:
-        for name, strategy in STRATEGIES.items():
-            clf, seconds = fit(data.modalities, fusion=fusion, balance=strategy)
+        for name in (name for name in strategies if name != "alone"):
+            options = {"fusion": FUSIONS[fusion], **STRATEGIES[name]}
+            clf, seconds = fit(data.modalities, **options)
             about = {"fusion": fusion, "balance": name, "cpu_seconds": f"{seconds:.0f}"}
             yield row("fused", clf, clf.predict_proba(X_held), **about)
             for who, p in clf.modality_proba(X_held).items():
@@ -145,7 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
-    parser.add_argument("--fusions", nargs="+", default=["adaptive"])
+    parser.add_argument("--fusions", nargs="+", choices=FUSIONS, default=["adaptive"])
+    known = ["alone", *STRATEGIES]
+    parser.add_argument("--strategies", nargs="+", choices=known, default=known)
     parser.add_argument("--output", type=Path, default=RESULTS / "balance.csv")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -156,7 +170,7 @@ def main() -> None:
             continue
         data = SETS[name]()
         for seed in options.seeds:
-            for row in measure(data, seed, options.fusions):
+            for row in measure(data, seed, options.fusions, options.strategies):
                 append_rows(options.output, [source | {"set": name} | row])
     if options.output.exists():
         show(pd.read_csv(options.output))
