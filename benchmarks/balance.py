@@ -136,7 +136,7 @@ def measure(
 def show(results: pd.DataFrame) -> None:
     """Print what the file holds: means over seeds, a line a strategy."""
     results = results.fillna({"fusion": ""})
-    for name, table in results.groupby("set", sort=False):
+    for (name, _), table in results.groupby(["set", "epochs"], sort=False):
         first = table.iloc[0]
         print(
             f"\n{name}: {first['learned']} rows learned, {first['held_out']} held out, "
@@ -160,6 +160,7 @@ def main() -> None:
     parser.add_argument("--fusions", nargs="+", choices=FUSIONS, default=["adaptive"])
     known = ["alone", *STRATEGIES]
     parser.add_argument("--strategies", nargs="+", choices=known, default=known)
+    parser.add_argument("--longer", type=int, default=1, help="factor on the epochs")
     parser.add_argument("--output", type=Path, default=RESULTS / "balance.csv")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -169,6 +170,7 @@ def main() -> None:
             print("avmnist: left out, SKFUSION_BENCH_DATA is not set")
             continue
         data = SETS[name]()
+        data = data._replace(max_epochs=options.longer * data.max_epochs)
         for seed in options.seeds:
             for row in measure(data, seed, options.fusions, options.strategies):
                 append_rows(options.output, [source | {"set": name} | row])
