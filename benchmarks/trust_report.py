@@ -124,8 +124,8 @@ def _quoted(cells: Iterable[str]) -> str:
 
 def weights_table(results: Results) -> str:
     """Tests 1 to 4, a row a set; ordinary attention beside it where measured."""
-    rows = []
-    targets = dict.fromkeys(WEIGHTS, "")
+    rows: list[list[str]] = []
+    targets: dict[str, dict[str, None]] = {measure: {} for measure in WEIGHTS}
     for name in results.sets:
         for fusion in (ADAPTIVE, "attention"):
             own = results.of(set=name, fusion=fusion)
@@ -140,19 +140,21 @@ def weights_table(results: Results) -> str:
                     continue
                 worst = found.loc[found["value"].idxmin()]  # within: the least one
                 cells.append(cell(worst))
-                targets[measure] = targets[measure] or worst["target"]
+                targets[measure][worst["target"]] = None
             n = int(results.of(set=name)["n_train"].iloc[0])
             title = TITLES[name] if fusion == ADAPTIVE else "*the same, attention*"
             rows.append([title, f"{n:,}", *cells])
-    head = ["target", "", *(_target(t) for t in targets.values())]
+    head = ["target", "", *map(_targets, targets.values())]
     return csv_table([head, *rows] if rows else [], ["set", "rows", *WEIGHTS.values()])
 
 
-def _target(text: str) -> str:
-    if not text:
+def _targets(texts: Iterable[str]) -> str:
+    """One target, or those of different sets: ≥ .75 or .90."""
+    pairs = sorted(text.split() for text in texts if text)
+    if not pairs:
         return ""
-    sign, value = text.split()
-    return f"{'≥' if sign == '>=' else '≤'} {number(float(value))}"
+    values = " or ".join(number(float(value)) for _, value in pairs)
+    return f"{'≥' if pairs[0][0] == '>=' else '≤'} {values}"
 
 
 def elements_table(results: Results) -> str:
@@ -251,7 +253,7 @@ def order_table(results: Results) -> str:
             if found.empty:
                 cells.append("")
             elif "largest change" in measure:
-                text = f"{found['value'].iloc[0]:.0e}"
+                text = f"{found['value'].iloc[0]:.2g}"
                 cells.append(f"**{text}**" if found["met"].iloc[0] == "no" else text)
             else:
                 cells.append(cell(found.iloc[0]))
