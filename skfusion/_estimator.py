@@ -271,6 +271,7 @@ class BaseFusion(BaseEstimator, ABC):
                 f"but got {batch.names}. Use warm_start=False to start afresh."
             )
         self.modality_names_ = batch.names
+        batch = batch.in_order(self._names)
         order = _own_order(batch, target)
         batch, target = batch[order], target[order]
         row_weight = self._row_weights(
@@ -471,7 +472,7 @@ class BaseFusion(BaseEstimator, ABC):
         strategy = self._strategy()
         balance = None
         if strategy is not None and len(self.modality_names_) > 1:
-            balance = strategy.build(self.modality_names_)
+            balance = strategy.build(self._names)
         return Recipe(
             max_epochs=max_epochs,
             batch_size=min(batch_size, n),
@@ -552,8 +553,26 @@ class BaseFusion(BaseEstimator, ABC):
             )
         return batch
 
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """The modalities as the networks know them: their order changes no bit."""
+        return tuple(sorted(self.modality_names_))
+
     def _outputs(self, batch: ModalityBatch) -> Outputs:
-        """What the folds say together, weighed by trust."""
+        """What the folds say together, weighed by trust; in the user's order."""
+        out = self._own_outputs(batch.in_order(self._names))
+        order = [self._names.index(name) for name in batch.names]
+        return Outputs(
+            out.logits,
+            out.unimodal[:, order],
+            out.weights[:, order],
+            out.parts[:, order],
+            [out.attention[m] for m in order],
+            batch.present,
+        )
+
+    def _own_outputs(self, batch: ModalityBatch) -> Outputs:
+        """The same for modalities in the networks' order."""
         exact = len(batch) <= EXACT_ROWS and self._folds[0].device.type != "mps"
         said = mean_said([listen(fold, batch, exact=exact) for fold in self._folds])
         M = len(batch.names)
@@ -652,12 +671,15 @@ class BaseFusion(BaseEstimator, ABC):
             )
         if isinstance(corruption, BaseEstimator):
             corruption._validate_params()
-        batch = self._batch(X)
+        batch = self._batch(X).in_order(self._names)
         network = self.net_.module_
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(check_random_state(random_state).randint(2**31 - 1))
             plan = corruption.plan(torch.from_numpy(batch.present), batch.names)
-            return corrupt_batch(batch, network.encoders, plan), plan
+            batch = corrupt_batch(batch, network.encoders, plan)
+        order = [self._names.index(name) for name in self.modality_names_]
+        plan = CorruptionPlan(*(column[:, order] for column in plan))
+        return batch.in_order(self.modality_names_), plan
 
     def joint_share(self, X: Any) -> NDArray[np.float64]:
         """Share of the output that belongs to no single modality.
@@ -705,8 +727,9 @@ class BaseFusion(BaseEstimator, ABC):
         if self._calibration is None:
             return None
         mix = self._calibration.mix.share.numpy()
-        names = [*self.modality_names_, "joint"][: len(mix)]
-        return pd.DataFrame(mix, names, ["network", *EXPERTS][: mix.shape[1]])
+        names = [*self._names, "joint"][: len(mix)]
+        table = pd.DataFrame(mix, names, ["network", *EXPERTS][: mix.shape[1]])
+        return table.loc[[*self.modality_names_, *names[len(self._names) :]]]
 
     # ------------------------------------------------------------ scikit-learn
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,6 +137,13 @@ class ModalityBatch:
     def names(self) -> tuple[str, ...]:
         """Names of the modalities, in order."""
         return tuple(self.blocks)
+
+    def in_order(self, names: Sequence[str]) -> ModalityBatch:
+        """The same rows, their modalities in another order."""
+        return ModalityBatch(
+            {name: self.blocks[name] for name in names},
+            {name: self.modalities[name] for name in names},
+        )
 
     @property
     def present(self) -> NDArray[np.bool_]:

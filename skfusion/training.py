@@ -360,8 +360,8 @@ def automatic_epochs(
     needed = [max(p or longest, least) for p in network.passes]
     if any(costly):
         needed = [p for p, c in zip(needed, costly, strict=True) if c]
-    rule: int | None = network.fusion.passes  # type: ignore[assignment]
-    return min(longest, max(*needed, rule or 0))
+    steps: int = network.fusion.steps  # type: ignore[assignment]
+    return min(longest, max(*needed, math.ceil(steps * batch_size / n)))
 
 
 class StopBranches(Callback):

@@ -81,7 +81,7 @@ class Adaptive(FusionModule):
         self.beta = nn.Parameter(torch.zeros(()))  # through a sigmoid: 1/2 at first
         self.joint = joint
         self.reads_tokens = getattr(joint, "reads_tokens", False)
-        self.passes = getattr(joint, "passes", None)
+        self.steps = getattr(joint, "steps", 0)
 
     def forward(
         self, z: Tensor, u: Tensor, present: Tensor, tokens: Sequence[Tokens] = ()

@@ -57,9 +57,9 @@ class FusionModule(nn.Module):
     trains_heads: bool = True
     #: Whether the rule reads the tokens of the modalities.
     reads_tokens: bool = False
-    #: Passes over the training rows that the rule itself needs, or None where it has
-    #: learned once every modality has.
-    passes: int | None = None
+    #: Training steps that the rule itself needs; 0 where it has learned once every
+    #: modality has.
+    steps: int = 0
 
     def forward(
         self, z: Tensor, u: Tensor, present: Tensor, tokens: Sequence[Tokens] = ()

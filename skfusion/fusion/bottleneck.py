@@ -92,7 +92,7 @@ class _Bottleneck(nn.Module):
 
     reads_tokens = True
     # Long after the words of a text are known alone, what to look for is still learned.
-    passes = 30
+    steps = 600
 
     def __init__(
         self,
