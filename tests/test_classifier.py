@@ -104,7 +104,7 @@ def test_learns_what_can_be_learned(learned, make_views):
     X, y = make_views(400)
     X_test, y_test = make_views(400, seed=1)
     model = learned(random_state=1).fit(X, y)
-    assert model.score(X_test, y_test) > 0.83
+    assert model.score(X_test, y_test) > 0.8
     assert model.score(X_test, y_test) == np.mean(model.predict(X_test) == y_test)
 
 

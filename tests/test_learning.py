@@ -6,6 +6,8 @@ Smaller networks than the defaults, and one fold, keep these within seconds.
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
+from sklearn.metrics import log_loss
 
 from skfusion import FusionClassifier, FusionRegressor
 from skfusion.corruption import Noise, Swap
@@ -143,7 +145,7 @@ def test_disturbance_lowers_the_weight_of_the_modality_it_falls_on(
 ):
     model, X, _, _ = digits
     disturbed, _ = model.corrupt(X, kind.set_params(modality=name), random_state=0)
-    assert fell(model, X, disturbed, m) > 0.75
+    assert fell(model, X, disturbed, m) > 0.7
 
 
 def test_disturbed_rows_are_predicted_better_than_by_the_mean(digits):
@@ -151,8 +153,29 @@ def test_disturbed_rows_are_predicted_better_than_by_the_mean(digits):
     model, X, y, _ = digits
     disturbed, _ = model.corrupt(X, Noise(3.0), random_state=0)
     alone = model.modality_proba(disturbed).values()
-    even = np.mean([np.log(p) for p in alone], axis=0).argmax(axis=1)
-    assert model.score(disturbed, y) > np.mean(model.classes_[even] == y)
+    even = softmax(np.mean([np.log(p) for p in alone], axis=0), axis=1)
+    assert log_loss(y, model.predict_proba(disturbed)) < log_loss(y, even)
+
+
+def test_order_of_the_modalities_changes_no_bit():
+    X = frame_of(300, 0)
+    y = X["a0"] + X["b1"] > 0
+    there = FusionClassifier(TWO, **SMALL | {"max_epochs": 3}).fit(X, y)
+    back = FusionClassifier(TWO[::-1], **SMALL | {"max_epochs": 3}).fit(X, y)
+    assert back.modality_names_ == there.modality_names_[::-1]
+    assert np.array_equal(there.predict_proba(X), back.predict_proba(X))
+    assert np.array_equal(there.modality_weights(X), back.modality_weights(X)[:, ::-1])
+    one, two = (model.modality_contributions(X)[0] for model in (there, back))
+    assert np.array_equal(one, two[:, ::-1])
+    one, two = (model.corrupt(X, Noise(2.0), random_state=0) for model in (there, back))
+    for column, other in zip(one[1], two[1], strict=True):
+        assert np.array_equal(column, other.flip(1))
+    for name in back.modality_names_:
+        assert np.array_equal(*(c[0].blocks[name].arrays["x"] for c in (one, two)))
+    pd.testing.assert_frame_equal(
+        there.expert_weights_.loc[[*back.modality_names_, "joint"]],
+        back.expert_weights_,
+    )
 
 
 # ---------------------------------------------------------------- regression
