@@ -31,7 +31,7 @@ from skfusion._sklearn import (
 )
 from skfusion.balance.base import Balance
 from skfusion.batch import ModalityBatch
-from skfusion.calibration import Calibration, HeldOut, calibrate
+from skfusion.calibration import Calibration, LabelledRows, calibrate
 from skfusion.corruption import Corruption, CorruptionPlan, Plans
 from skfusion.ensemble import Fold, listen, mean_said
 from skfusion.experts import EXPERTS, Experts, ExpertTask
@@ -287,10 +287,12 @@ class BaseFusion(BaseEstimator, ABC):
         nets, folds, held_out = [], [], []
         for f, (rows, held) in enumerate(splits):
             learned = _dataset(batch, target, row_weight, rows)
+            if f == 0:
+                first = _labelled(learned)
             watched = None
             if held is not None:
                 watched = _dataset(batch, target, row_weight, held)
-                held_out.append(HeldOut(watched.batch, watched.y, watched.weight))
+                held_out.append(_labelled(watched))
             network = (
                 self._nets[f].module_
                 if again
@@ -332,6 +334,7 @@ class BaseFusion(BaseEstimator, ABC):
             self._calibration = calibrate(
                 folds,
                 held_out,
+                first,
                 self._calibration_corruption(recipe.corruption),
                 is_classification=self._is_classification,
                 learns_trust=rule.learns_trust,
@@ -761,6 +764,10 @@ def _dataset(
     weight = None if weight is None else weight[rows]
     whole = len(rows) == len(batch)
     return BatchDataset(batch if whole else batch[rows], target[rows], weight)
+
+
+def _labelled(rows: BatchDataset) -> LabelledRows:
+    return LabelledRows(rows.batch, rows.y, rows.weight)
 
 
 def _is_numeric(X: Any) -> bool:

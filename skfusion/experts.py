@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -46,10 +47,10 @@ _N_COMPONENTS = 150
 _SVD_SPARSE, _SVD_DENSE = 30, 100
 # Strengths of the linear experts, from weak to strong fits; the held-out rows choose.
 _DENSE_C = (0.004, 0.03, 0.25, 2.0)
-_SPARSE_C = (1.0, 4.0, 16.0)
+_SPARSE_C = (1.0, 2.0, 4.0, 16.0)
 _DENSE_ALPHA = (3e4, 1e3, 30.0, 1.0)
-_SPARSE_ALPHA = (1.0, 0.25, 0.06)
-_MANY_ROWS = 10_000  # from here on, sparse features are given the middle strength only
+_SPARSE_ALPHA = (1.0, 0.5, 0.25, 0.06)
+_MANY_ROWS = 10_000  # from here on, sparse features are given the middle strengths only
 
 
 class ExpertTask(NamedTuple):
@@ -137,6 +138,30 @@ class Experts:
                 if kind in models:
                     read = self.reader.read(parts) if m == len(features) else {kind: x}
                     out[rows, m, e] = self._answers(models[kind], read[kind])
+        return out
+
+    def cross_fitted(
+        self, batch: ModalityBatch, y: NDArray[Any], weight: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        """What the experts of single modalities would say of the rows they learned.
+
+        Each row is judged by experts like the fitted ones that did not learn from it.
+
+        Returns
+        -------
+        words : ndarray (n_samples, M, E, C), NaN where nothing is said
+        """
+        features = _features(batch)
+        shape = len(batch), len(features), len(EXPERTS), self.task.n_outputs
+        out = np.full(shape, np.nan)
+        for m, x in enumerate(features):
+            rows = np.flatnonzero(batch.present[:, m])
+            w = None if weight is None else weight[rows]
+            for kind, model in self.models[m].items():
+                one = model[self.strength[m]] if kind == "linear" else model
+                said = _cross_fitted(self.task, one, x[rows], y[rows], w)
+                if said is not None:
+                    out[rows, m, EXPERTS.index(kind)] = said
         return out
 
     def _fit_all(
@@ -235,6 +260,26 @@ def _answers(task: ExpertTask, model: Any, x: Any) -> NDArray[np.float64]:
     return np.log((n * p + C * task.prior) / (n + C))
 
 
+def _cross_fitted(
+    task: ExpertTask, model: Any, x: Any, y: NDArray[Any], w: NDArray[Any] | None
+) -> NDArray[np.float64] | None:
+    """What models like this one say of rows that they did not learn from, (n, C).
+
+    None where some of them would know one class only.
+    """
+    n_folds = 3 if len(y) < _MANY_ROWS else 2
+    folds = KFold(n_folds, shuffle=True, random_state=task.seed)
+    out = np.empty((len(y), task.n_outputs))
+    for learn, hold in folds.split(y):
+        if task.is_classification and len(np.unique(y[learn])) < 2:
+            return None
+        weight = None if w is None else w[learn]
+        out[hold] = _answers(
+            task, _fit(clone(model), x[learn], y[learn], weight), x[hold]
+        )
+    return out
+
+
 def _forest(trees: int, **options: Any) -> ExtraTreesRegressor:
     return ExtraTreesRegressor(trees, max_features=0.5, **options)
 
@@ -258,7 +303,7 @@ def _strengths(task: ExpertTask, x: Any) -> tuple[float, ...]:
     if not sparse.issparse(x):
         return _DENSE_C if task.is_classification else _DENSE_ALPHA
     found = _SPARSE_C if task.is_classification else _SPARSE_ALPHA
-    return found if x.shape[0] < _MANY_ROWS else found[1:2]
+    return found if x.shape[0] < _MANY_ROWS else found[1:3]
 
 
 def _linear(task: ExpertTask, x: Any, strength: float) -> Any:
@@ -306,19 +351,13 @@ class _Reader:
         mixed = any(sparse.issparse(x) for x in features)
         self.svds = [_svd(x, self.task.seed) if mixed else None for x in features]
         blocks = [*features, _join(features)]
-        folds = list(
-            KFold(
-                3 if len(y) < _MANY_ROWS else 2,
-                shuffle=True,
-                random_state=self.task.seed,
-            ).split(y)
-        )
-        self.asked = [
-            m
-            for m, model in enumerate(self.linear)
-            if model is not None and self._enough(y, folds)
-        ]
-        said = [self._cross_fitted(blocks[m], y, w, folds) for m in self.asked]
+        self.asked, said = [], []
+        for m, model in enumerate(self.linear):
+            if model is not None:
+                opinion = _cross_fitted(self.task, model, blocks[m], y, w)
+                if opinion is not None:
+                    self.asked.append(m)
+                    said.append(opinion)
         return self._combine(features, said)
 
     def read(self, features: Sequence[Any]) -> dict[str, NDArray[np.float64]]:
@@ -326,23 +365,6 @@ class _Reader:
         blocks = [*features, _join(features)]
         said = [_answers(self.task, self.linear[m], blocks[m]) for m in self.asked]
         return self._combine(features, said)
-
-    def _enough(self, y: NDArray[Any], folds: list[Any]) -> bool:
-        if not self.task.is_classification:
-            return True
-        return all(len(np.unique(y[learn])) > 1 for learn, _ in folds)
-
-    def _cross_fitted(
-        self, x: Any, y: NDArray[Any], w: NDArray[Any] | None, folds: list[Any]
-    ) -> NDArray[np.float64]:
-        strengths = _strengths(self.task, x)
-        strength = strengths[len(strengths) // 2]
-        out = np.empty((len(y), self.task.n_outputs))
-        for learn, hold in folds:
-            weight = None if w is None else w[learn]
-            model = _fit(_linear(self.task, x, strength), x[learn], y[learn], weight)
-            out[hold] = _answers(self.task, model, x[hold])
-        return out
 
     def _combine(
         self, features: Sequence[Any], said: list[NDArray[np.float64]]

@@ -11,7 +11,7 @@ from torch import nn
 
 from skfusion import calibration
 from skfusion.batch import Block, ModalityBatch
-from skfusion.calibration import HeldOut, Mix, calibrate
+from skfusion.calibration import LabelledRows, Mix, calibrate
 from skfusion.corruption import Corruption, Noise
 from skfusion.ensemble import Fold, Said, listen, mean_said
 from skfusion.experts import EXPERTS
@@ -50,7 +50,7 @@ def make_rows(n, seed, flip=0.0, *, is_classification=True, absent=True):
     blocks = {
         name: Block({"x": x[m]}, present[m].copy()) for m, name in enumerate(NAMES)
     }
-    return HeldOut(ModalityBatch(blocks, dict.fromkeys(NAMES)), y, torch.ones(n))
+    return LabelledRows(ModalityBatch(blocks, dict.fromkeys(NAMES)), y, torch.ones(n))
 
 
 def make_network(rule, *, is_classification=True):
@@ -112,6 +112,7 @@ def fit(folds, held_out, corruption=None, *, learns_trust=True, is_classificatio
     return calibrate(
         folds,
         held_out,
+        make_rows(300, seed=0, is_classification=is_classification),
         corruption,
         is_classification=is_classification,
         learns_trust=learns_trust,
@@ -353,6 +354,9 @@ class Experts:
         out[~there] = np.nan
         return out
 
+    def cross_fitted(self, batch, y, weight):
+        return self.logits(batch)[:, : batch.present.shape[1]]
+
 
 def test_held_out_rows_choose_the_strength_for_every_fold(fold, held_out):
     fold.experts = Experts(held_out)
@@ -465,8 +469,8 @@ def test_nothing_is_learned_where_every_row_is_empty(fold, plain_fold, learns_tr
 def test_weight_of_zero_is_no_row(fold, plain_fold, learns_trust):
     fold = fold if learns_trust else plain_fold
     rows = make_rows(200, seed=1, flip=0.3)
-    half = HeldOut(rows.batch, rows.y, (torch.arange(200) < 100).float())
-    turned = HeldOut(rows.batch, rows.y.clone(), half.weight)
+    half = LabelledRows(rows.batch, rows.y, (torch.arange(200) < 100).float())
+    turned = LabelledRows(rows.batch, rows.y.clone(), half.weight)
     turned.y[100:] = 1 - turned.y[100:]
     one, two, whole = (
         fit(fold, r, learns_trust=learns_trust) for r in (half, turned, rows)

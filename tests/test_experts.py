@@ -326,3 +326,57 @@ def test_many_classes_in_few_rows_raise_no_warning(monkeypatch):
     batch, _ = make_batch(absent=False)
     y = np.arange(N) % 70
     assert np.isfinite(fit(batch, y, n_outputs=70).logits(batch)[:, :, 0]).all()
+
+
+def test_rows_are_judged_by_experts_that_did_not_learn_from_them():
+    batch, y = make_batch(300)
+    noise = np.random.default_rng(1).permutation(y)
+    experts = fit(batch, noise)
+    own, other = experts.logits(batch)[:, :2], experts.cross_fitted(batch, noise, None)
+    assert other.shape == own.shape
+
+    def hits(said):
+        right = said.argmax(axis=-1) == noise[:, None, None]
+        return right[batch.present].mean(axis=0)
+
+    forest = EXPERTS.index("forest")
+    assert hits(own)[forest] > 0.9
+    assert hits(other)[forest] < 0.6
+
+
+def test_cross_fitted_experts_know_what_the_fitted_ones_know():
+    batch, y = make_batch(400)
+    other = fit(batch, y).cross_fitted(batch, y, None)[batch.present]
+    truth = np.broadcast_to(y[:, None], batch.present.shape)[batch.present]
+    hits = (other.argmax(axis=-1) == truth[:, None]).mean(axis=0)
+    assert (hits > 0.6).all()  # each sees half of the truth
+
+
+def test_cross_fitted_experts_are_silent_where_the_modality_is_absent():
+    batch, y = make_batch()
+    said = fit(batch, y).cross_fitted(batch, y, None)
+    assert np.isnan(said[~batch.present]).all()
+    assert np.isfinite(said[batch.present]).all()
+
+
+def test_cross_fitted_experts_weigh_rows():
+    batch, y = make_batch(200)
+    turned = y.copy()
+    turned[::2] = 1 - turned[::2]
+    weight = np.ones(200)
+    weight[::2] = 0
+    one, two = (
+        fit(batch, t, weight).cross_fitted(batch, t, weight) for t in (y, turned)
+    )
+    linear = EXPERTS.index("linear")
+    seen = batch.present
+    prior = np.abs(one[seen][:, linear] - two[seen][:, linear]).max()
+    assert prior < 0.05
+
+
+def test_a_modality_with_one_class_has_nobody_cross_fitted():
+    batch, y = make_batch(absent=False)
+    batch.blocks["left"].present[:] = y == 0
+    said = fit(batch, y).cross_fitted(batch, y, None)
+    assert np.isnan(said[:, 0]).all()
+    assert np.isfinite(said[:, 1]).all()

@@ -22,7 +22,7 @@ FLOORS = [
     {"calibration"},
     {"ensemble"},
     {"modalities", "fusion", "balance", "training", "experts"},
-    {"network", "corruption", "batch"},
+    {"network", "corruption", "batch", "stacking"},
     {"_sklearn"},
 ]
 #: What users may import, and so what is built on the estimators may too.

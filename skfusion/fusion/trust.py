@@ -17,6 +17,8 @@ EXPECTED = {True: (0.3, 0.0, 0.0, 0.0, 0.0, -1.5), False: (0.0, 0.0, 0.0, -1.5)}
 TAU = 0.7
 #: How far (through a sigmoid) weights leave even ones until rows say otherwise.
 GAIN = 1.5
+#: How much of a stack's sum is added to the output until rows say otherwise.
+STACKED = 0.5
 #: Hidden units of a gate: enough for "doubt whoever is sure and far from home".
 HIDDEN = 8
 
@@ -42,7 +44,9 @@ class Trust(nn.Module):
     witness's word is news beside the others', so that the weights need not, and speak
     of trust alone. The scale ``log s = a + b log n + d log mean_m c_m`` knows how many
     speak and how far they are to be trusted together. The joint part has a bias of its
-    own in the softmax. All is fitted on held-out rows; see `calibration.py`.
+    own in the softmax. Where there is a stack (see `stacking.py`), each modality's term
+    of it is added to that modality's part, times h and times how its weight stands to
+    an even one. All is fitted on held-out rows; see `calibration.py`.
 
     Parameters
     ----------
@@ -81,6 +85,7 @@ class Trust(nn.Module):
         self.sharpness = nn.Parameter(torch.zeros(W))
         self.scale = nn.Parameter(torch.zeros(3))  # a, b, d
         self.kappa = nn.Parameter(torch.zeros(()))
+        self.stacked = nn.Parameter(torch.tensor(math.log(STACKED)))
         self.gain = nn.Parameter(torch.tensor(GAIN))  # through a sigmoid
 
     def gate_parameters(self) -> list[nn.Parameter]:
@@ -96,6 +101,7 @@ class Trust(nn.Module):
             self.scale,
             self.kappa,
             self.gain,
+            self.stacked,
         ]
 
     @torch.no_grad()
@@ -116,11 +122,22 @@ class Trust(nn.Module):
         deep = (hidden * self.outer).sum(dim=-1)
         return deep + (x * self.direct).sum(dim=-1) + self.bias
 
-    def forward(self, u: Tensor, signs: Tensor, present: Tensor) -> TrustResult:
-        """Weigh the words u (B, W, C) of the witnesses that are present (B, W)."""
-        return self.weigh(u, self.confidence(signs), present)
+    def forward(
+        self, u: Tensor, signs: Tensor, present: Tensor, terms: Tensor | None = None
+    ) -> TrustResult:
+        """Weigh the words u (B, W, C) of the witnesses that are present (B, W).
 
-    def weigh(self, u: Tensor, confidence: Tensor, present: Tensor) -> TrustResult:
+        `terms` (B, M, C) are those of a stack.
+        """
+        return self.weigh(u, self.confidence(signs), present, terms)
+
+    def weigh(
+        self,
+        u: Tensor,
+        confidence: Tensor,
+        present: Tensor,
+        terms: Tensor | None = None,
+    ) -> TrustResult:
         """The same from the confidences (B, W)."""
         log_c = nn.functional.logsigmoid(confidence)
         joint = torch.arange(u.shape[1], device=u.device) >= self.n_modalities
@@ -135,6 +152,12 @@ class Trust(nn.Module):
         s = (a + b * n.log() + d * evidence).exp()
         sharp = s[:, None, None] * self.sharpness.exp()[:, None]
         parts = w.unsqueeze(-1) * (sharp * u + self.kappa * self.log_prior)
+        if terms is not None:
+            M = self.n_modalities
+            share = w[:, :M] / w[:, :M].sum(dim=1, keepdim=True).clamp_min(1e-9)
+            times = share * present[:, :M].sum(dim=1, keepdim=True)
+            stacked = self.stacked.exp() * times.unsqueeze(-1) * terms
+            parts = torch.cat([parts[:, :M] + stacked, parts[:, M:]], dim=1)
         return TrustResult(w, parts, confidence)
 
 
