@@ -423,7 +423,10 @@ class BaseFusion(BaseEstimator, ABC):
         held_out = n >= 100 if self.early_stopping == "auto" else self.early_stopping
         if not held_out or n < 2:
             return [(rows, None)]
-        n_folds = (3 if costly else 5) if n < 1000 else 1
+        if n < 1000:
+            n_folds = 3 if costly else 5
+        else:
+            n_folds = 3 if n < 4000 and not costly else 1
         if not isinstance(self.n_folds, str):
             n_folds = self.n_folds
         n_held = max(1, math.ceil(self.validation_fraction * n))

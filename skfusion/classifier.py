@@ -58,8 +58,8 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
     n_folds : int or "auto", default="auto"
         Networks that are trained, each on all rows but one fold, which then tells how
         far it can be trusted; their outputs are averaged. 1 trains one network and
-        holds out `validation_fraction` of the rows. "auto" is 5 below 1,000 rows, 3
-        there with pictures, else 1.
+        holds out `validation_fraction` of the rows. "auto" is 5 below 1,000 rows
+        and 3 below 4,000; with pictures, 3 below 1,000; else 1.
     n_members : int or "auto", default="auto"
         Members of the parameter-efficient ensemble that shares the encoders. "auto" is
         4 for one fold of up to 10,000 rows, else 2.

@@ -425,7 +425,8 @@ def test_experts_join_only_the_rule_that_learns_trust(make, data, rule):
     "n, n_folds, expected",
     [
         (120, "auto", 5),
-        (1050, "auto", 1),
+        (1050, "auto", 3),
+        (4000, "auto", 1),
         (120, 3, 3),
         (120, 1, 1),
         (90, "auto", 1),  # too few rows to hold any out
