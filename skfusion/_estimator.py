@@ -278,7 +278,8 @@ class BaseFusion(BaseEstimator, ABC):
             target.numpy(), None if weight is None else weight[order]
         )
         costly = [modality.costly for modality in batch.modalities.values()]
-        splits = self._splits(target, seed, costly=any(costly))
+        slow = [modality.slow for modality in batch.modalities.values()]
+        splits = self._splits(target, seed, costly=any(costly), slow=any(slow))
         rule = self._rule()
         task = self._expert_task(rule, prior, seed, fitted=splits[0][1] is not None)
         structure = self._structure(rule, len(splits))
@@ -415,7 +416,7 @@ class BaseFusion(BaseEstimator, ABC):
         return X if isinstance(X, ModalityBatch) else self.modalities_.transform(X)
 
     def _splits(
-        self, target: Tensor, seed: int, *, costly: bool
+        self, target: Tensor, seed: int, *, costly: bool, slow: bool
     ) -> list[tuple[NDArray[np.intp], NDArray[np.intp] | None]]:
         """For each network, the rows to learn from, and those to calibrate on."""
         n = len(target)
@@ -426,7 +427,7 @@ class BaseFusion(BaseEstimator, ABC):
         if n < 1000:
             n_folds = 3 if costly else 5
         else:
-            n_folds = 3 if n < 4000 and not costly else 1
+            n_folds = 3 if n < 4000 and not slow else 1
         if not isinstance(self.n_folds, str):
             n_folds = self.n_folds
         n_held = max(1, math.ceil(self.validation_fraction * n))

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.special import softmax
 from sklearn.covariance import ledoit_wolf
+from sklearn.metrics import euclidean_distances
 
 from skfusion.batch import ModalityBatch
-from skfusion.experts import Experts
+from skfusion.experts import Experts, summaries
 from skfusion.network import FusionNetwork, NetworkOutput
 from skfusion.training import block_tensors, to_device
 
@@ -23,6 +25,9 @@ __all__ = ["Fold", "Said", "listen", "mean_said"]
 CHUNK_ROWS = 256
 #: Rows from which it is learned what usual content looks like.
 USUAL_ROWS = 3000
+#: Rows among which the nearest is looked for. Measured: with 200 the area under the ROC
+#: curve of noise is .01 to .11 lower, with 500 .01.
+NEIGHBOURS = 1000
 
 
 class Fold:
@@ -34,12 +39,15 @@ class Fold:
     experts : Experts, fitted, or None
     batch : ModalityBatch
         The training rows, from which it learns what usual content looks like: the mean
-        and covariance of what attention gathers of each modality.
+        and covariance of what attention gathers of each modality, and the summaries of
+        some rows.
 
     References
     ----------
     Lee, Lee, Lee, Shin (2018), "A simple unified framework for detecting
     out-of-distribution samples and adversarial attacks" (Mahalanobis distance).
+    Sun, Ming, Zhu, Li (2022), "Out-of-distribution detection with deep nearest
+    neighbors".
     """
 
     def __init__(
@@ -67,16 +75,67 @@ class Fold:
                     covariance + floor * np.eye(len(covariance))
                 )
 
+        step = max(1, -(-len(batch) // NEIGHBOURS))
+        some = batch[np.arange(0, len(batch), step)]
+        self.neighbours = [
+            _Neighbours(x[here]) if here.any() else None
+            for x, here in zip(summaries(some), some.present.T, strict=True)
+        ]
+
     @property
     def device(self) -> torch.device:
         """Where the network lives."""
         return next(self.network.parameters()).device
 
-    def novelty(self, pooled: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log of the mean squared distance from the usual, (n, M, D) -> (n, M)."""
+    def novelty(
+        self, pooled: NDArray[np.float64], batch: ModalityBatch, features: Sequence[Any]
+    ) -> NDArray[np.float64]:
+        """Signs of how unusual the content is, (n, M, 3).
+
+        Log of the mean squared Mahalanobis distance of `pooled` (n, M, D); distance to
+        the nearest of some training rows; what the modality itself finds unusual.
+        """
         x = pooled - self.center
         square = np.einsum("nmd,mde,nme->nm", x, self.precision, x, optimize=True)
-        return np.log(np.maximum(square / x.shape[2], 1e-6))
+        out = np.zeros((*square.shape, 3))
+        out[..., 0] = np.log(np.maximum(square / x.shape[2], 1e-6))
+        for m, (name, block) in enumerate(batch.blocks.items()):
+            neighbours = self.neighbours[m]
+            if neighbours is not None:
+                out[:, m, 1] = neighbours.distance(features[m])
+            strange = batch.modalities[name].strangeness(block)
+            if strange is not None:
+                out[:, m, 2] = strange
+        return out
+
+
+class _Neighbours:
+    """Distance of rows to the nearest of those given, in units that suit the columns.
+
+    One minus the cosine where rows are sparse.
+    """
+
+    def __init__(self, features: Any) -> None:
+        self.scale = None
+        if not sparse.issparse(features):
+            sd = features.std(axis=0, dtype=np.float64)
+            # Columns that hardly vary among some rows would count for everything.
+            self.scale = np.maximum(sd, 0.3 * np.sqrt(np.mean(sd**2)) + 1e-6)
+            features = features / self.scale
+        self.rows = features
+
+    def distance(self, features: Any) -> NDArray[np.float64]:
+        """Of the rows (n, F) -> (n,)."""
+        out = np.empty(features.shape[0])
+        for start in range(0, len(out), NEIGHBOURS):
+            x = features[start : start + NEIGHBOURS]
+            if self.scale is None:
+                near = (x.astype(np.float64) @ self.rows.T).max(axis=1).toarray()
+                out[start : start + NEIGHBOURS] = 1 - near.ravel()
+            else:
+                apart = euclidean_distances(x / self.scale, self.rows)
+                out[start : start + NEIGHBOURS] = np.log(apart.min(axis=1) + 0.1)
+        return out
 
 
 class Said(NamedTuple):
@@ -87,7 +146,7 @@ class Said(NamedTuple):
 
     words : ndarray (n, W, S, C), NaN where nothing is said
     disagreement : ndarray (n, W), among the ensemble members
-    novelty : ndarray (n, W), how unusual the content is
+    novelty : ndarray (n, W, 3), how unusual the content is; see `Fold.novelty`
     present : ndarray (n, W)
     logits : ndarray (n, C), of the network's own rule
     weights : ndarray (n, M), of the network's own rule
@@ -124,7 +183,8 @@ def listen(
     outputs = list(forward(fold.network, batch, exact=exact))
     u = _join([_array(o.unimodal) for o in outputs])  # (n, M, K, C)
     pooled = _join([_array(o.pooled) for o in outputs])
-    novelty = fold.novelty(pooled)
+    features = summaries(batch)
+    novelty = fold.novelty(pooled, batch, features)
     present = batch.present
     if outputs[0].joint is not None:
         joint = _join([_array(o.joint) for o in outputs])[:, None]
@@ -133,15 +193,18 @@ def listen(
     disagreement = _disagreement(u, is_classification=fold.is_classification)
     n, M = present.shape
     if fold.experts is not None:
-        more = fold.experts.logits(batch, all_strengths=all_strengths)
+        more = fold.experts.logits(batch, features, all_strengths=all_strengths)
         if words.shape[1] == M > 1:  # only experts speak for all modalities together
             words = np.concatenate([words, np.full_like(words[:, :1], np.nan)], axis=1)
             disagreement = np.column_stack([disagreement, np.zeros(n)])
         words = np.concatenate([words, more[:, : words.shape[1]]], axis=2)
     if words.shape[1] > M:
         speaks = np.isfinite(words[:, M]).any(axis=(1, 2)) & present.any(axis=1)
-        most = np.where(present, novelty, -np.inf).max(axis=1, initial=-np.inf)
-        novelty = np.column_stack([novelty, np.where(np.isfinite(most), most, 0)])
+        seen = np.where(present[..., None], novelty, -np.inf)
+        most = seen.max(axis=1, initial=-np.inf, keepdims=True)
+        novelty = np.concatenate(
+            [novelty, np.where(np.isfinite(most), most, 0)], axis=1
+        )
         present = np.column_stack([present, speaks])
     return Said(
         words,

@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skfusion.batch import ModalityBatch
 
-__all__ = ["EXPERTS", "ExpertTask", "Experts"]
+__all__ = ["EXPERTS", "ExpertTask", "Experts", "summaries"]
 
 #: Kinds of experts, in the order of the axis E.
 EXPERTS = ("linear", "forest", "boosting")
@@ -94,7 +94,7 @@ class Experts:
         y : ndarray of shape (n_samples,) of class indices, or (n_samples, n_outputs)
         weight : ndarray of shape (n_samples,), or None
         """
-        features = _features(batch)
+        features = summaries(batch)
         for m, x in enumerate(features):
             rows = np.flatnonzero(batch.present[:, m])
             self.models.append(self._fit_all(x, y, weight, rows))
@@ -108,14 +108,20 @@ class Experts:
         return self
 
     def logits(
-        self, batch: ModalityBatch, *, all_strengths: bool = False
+        self,
+        batch: ModalityBatch,
+        features: Sequence[Any] | None = None,
+        *,
+        all_strengths: bool = False,
     ) -> NDArray[np.float64]:
         """What the experts say, (n_samples, M + 1, E, C); NaN where they say nothing.
+
+        `features` are the `summaries` of the batch, where they are known already.
 
         With `all_strengths`, the linear experts of every strength stand in front of the
         others instead of the chosen one: (n_samples, M + 1, S + E - 1, C).
         """
-        features = _features(batch)
+        features = summaries(batch) if features is None else features
         present = np.column_stack([batch.present, batch.present.all(axis=1)])
         n_linear = max(len(_DENSE_C), len(_SPARSE_C)) if all_strengths else 1
         n_slots = n_linear + len(EXPERTS) - 1
@@ -151,7 +157,7 @@ class Experts:
         -------
         words : ndarray (n_samples, M, E, C), NaN where nothing is said
         """
-        features = _features(batch)
+        features = summaries(batch)
         shape = len(batch), len(features), len(EXPERTS), self.task.n_outputs
         out = np.full(shape, np.nan)
         for m, x in enumerate(features):
@@ -387,7 +393,8 @@ def _svd(x: Any, seed: int) -> TruncatedSVD | None:
     return TruncatedSVD(width, random_state=seed).fit(x)
 
 
-def _features(batch: ModalityBatch) -> list[Any]:
+def summaries(batch: ModalityBatch) -> list[Any]:
+    """One matrix a modality, (n_samples, n_features), dense or CSR."""
     return [batch.modalities[n].features(b) for n, b in batch.blocks.items()]
 
 

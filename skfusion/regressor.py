@@ -52,7 +52,8 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         Networks that are trained, each on all rows but one fold, which then tells how
         far it can be trusted; their outputs are averaged. 1 trains one network and
         holds out `validation_fraction` of the rows. "auto" is 5 below 1,000 rows
-        and 3 below 4,000; with pictures, 3 below 1,000; else 1.
+        (with pictures 3) and 3 below 4,000 (without pictures, sounds and series), else
+        1.
     n_members : int or "auto", default="auto"
         Members of the parameter-efficient ensemble that shares the encoders. "auto" is
         4 for one fold of up to 10,000 rows, else 2.

@@ -6,11 +6,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from torch import nn
 
 from skfusion import ensemble as module
 from skfusion.batch import Block, ModalityBatch
-from skfusion.ensemble import Fold, forward, listen, mean_said
+from skfusion.ensemble import Fold, _Neighbours, forward, listen, mean_said
 from skfusion.fusion import AdaptiveFusion, MeanFusion
 from skfusion.fusion.base import FusionShape
 from skfusion.network import Encoder, FusionNetwork
@@ -33,6 +34,16 @@ class Steps(Encoder):
         return h[:, :longest], mask[:, :longest]
 
 
+class Summary:
+    """A modality whose summary is its array, 0 where absent."""
+
+    def features(self, block):
+        return np.where(block.present[:, None], np.nan_to_num(block.arrays["x"]), 0)
+
+    def strangeness(self, block):
+        return None
+
+
 def make_batch(n=60, seed=0, *, absent=True):
     rng = np.random.default_rng(seed)
     blocks = {}
@@ -46,7 +57,7 @@ def make_batch(n=60, seed=0, *, absent=True):
     if absent:
         for block in blocks.values():
             block.present[-1] = False
-    return ModalityBatch(blocks, dict.fromkeys(blocks))
+    return ModalityBatch(blocks, dict.fromkeys(blocks, Summary()))
 
 
 def make_network(seed=0, *, joint=True, n_members=K, rule=None):
@@ -70,7 +81,7 @@ class Experts:
     def __init__(self, says=1.0, silent=False):
         self.says, self.silent = says, silent
 
-    def logits(self, batch, *, all_strengths=False):
+    def logits(self, batch, features=None, *, all_strengths=False):
         n = len(batch)
         out = np.zeros((n, M + 1, S, C))
         out[..., 1] = self.says * np.arange(1, S + 1)
@@ -105,8 +116,9 @@ def test_witnesses_and_slots(batch, experts, joint, n_witnesses, n_slots):
     said = listen(make_fold(experts, joint=joint), batch, exact=True)
     n, W = len(batch), n_witnesses
     assert said.words.shape == (n, W, n_slots, C)
-    for x in (said.disagreement, said.novelty, said.present):
+    for x in (said.disagreement, said.present):
         assert x.shape == (n, W)
+    assert said.novelty.shape == (n, W, 3)
     assert said.logits.shape == (n, C)
     assert said.weights.shape == (n, M)
     assert said.parts.shape == (n, M, C)
@@ -153,7 +165,7 @@ def test_members_that_agree_do_not_disagree(batch):
 def test_training_rows_are_usual(batch):
     said = listen(make_fold(), make_batch())
     usual = said.novelty[:, :M][said.present[:, :M]]
-    assert np.exp(usual).mean() < 1.5  # a mean square of standardised distances
+    assert np.exp(usual[:, 0]).mean() < 1.5  # a mean square of standardised distances
 
 
 def test_content_far_from_the_training_rows_is_new(batch):
@@ -161,14 +173,16 @@ def test_content_far_from_the_training_rows_is_new(batch):
     batch.blocks["right"].arrays["x"] *= 30
     after = listen(make_fold(), batch)
     here = batch.present[:, 1]
-    assert (after.novelty[here, 1] > before.novelty[here, 1] + 1).mean() > 0.9
+    grown = after.novelty[here, 1, :2] > before.novelty[here, 1, :2] + 1
+    assert (grown.mean(axis=0) > 0.9).all()
     assert np.array_equal(after.novelty[:, 0], before.novelty[:, 0])
 
 
 def test_all_together_are_as_new_as_the_newest_that_is_there(batch):
     said = listen(make_fold(), batch)
     some = batch.present.any(axis=1)
-    newest = np.where(batch.present, said.novelty[:, :M], -np.inf).max(axis=1)
+    there = batch.present[..., None]
+    newest = np.where(there, said.novelty[:, :M], -np.inf).max(axis=1)
     np.testing.assert_array_equal(said.novelty[some, M], newest[some])
 
 
@@ -177,6 +191,37 @@ def test_modality_never_seen_in_training_has_a_finite_novelty(batch):
     training.blocks["right"].present[:] = False
     fold = Fold(make_network(), None, training, is_classification=True)
     assert np.isfinite(listen(fold, batch).novelty).all()
+
+
+def test_training_rows_are_their_own_neighbours():
+    training = make_batch(absent=False)
+    near = listen(make_fold(), training).novelty[:, :M, 1]
+    far = listen(make_fold(), make_batch(seed=7, absent=False)).novelty[:, :M, 1]
+    assert np.median(near) < np.median(far) - 1
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_neighbours_are_the_nearest_rows(is_sparse):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 4)) * (rng.random((50, 4)) < 0.7)
+    other = rng.normal(size=(7, 4))
+    if is_sparse:
+        x, other = (
+            sparse.csr_matrix(a / np.maximum(np.linalg.norm(a, axis=1), 1e-9)[:, None])
+            for a in (x, other)
+        )
+        nearest = 1 - (other @ x.T).toarray().max(axis=1)
+        wanted = nearest
+    else:
+        apart = np.linalg.norm((other[:, None] - x) / x.std(axis=0), axis=-1)
+        wanted = np.log(apart.min(axis=1) + 0.1)
+    np.testing.assert_allclose(_Neighbours(x).distance(other), wanted, atol=1e-9)
+
+
+def test_what_a_modality_finds_strange_is_passed_on(batch, monkeypatch):
+    strange = np.arange(float(len(batch)))
+    monkeypatch.setattr(Summary, "strangeness", lambda self, block: strange)
+    assert (listen(make_fold(), batch).novelty[:, 0, 2] == strange).all()
 
 
 # ---------------------------------------------------------------- the contract
@@ -240,12 +285,15 @@ def test_listening_draws_no_random_numbers(batch):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_fold_survives_pickling_and_carries_no_rows(batch):
+def test_fold_survives_pickling_and_carries_few_rows(batch):
     fold = make_fold()
     again = pickle.loads(pickle.dumps(fold))
     assert np.array_equal(listen(fold, batch).words, listen(again, batch).words)
-    many = Fold(make_network(), None, make_batch(2000), is_classification=True)
-    assert len(pickle.dumps(many)) < len(pickle.dumps(fold)) + 1000
+    many, more = (
+        Fold(make_network(), None, make_batch(n), is_classification=True)
+        for n in (2000, 4000)
+    )
+    assert len(pickle.dumps(more)) < len(pickle.dumps(many)) + 1000
 
 
 # ---------------------------------------------------------------- several folds

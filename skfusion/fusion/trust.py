@@ -10,11 +10,20 @@ from torch import Tensor, nn
 
 __all__ = ["EXPECTED", "Trust", "TrustResult", "signs_of"]
 
+#: What is expected of the three signs of unusual content. Measured: with half of it, a
+#: prior three times as wide (see `calibration.GATE_SD`) and TAU = .7, the weight falls
+#: under noise of sd 3 in .75 of rows instead of .88 on Titanic, .69 (.81) on drug
+#: reviews, .98 (1.00) on Scene15.
+UNUSUAL = (-1.5, -1.5, -1.5)
 #: What is expected of the signs (see `signs_of`) until rows say otherwise: whoever is
 #: sure is trusted a little more, what is unusual is trusted less.
-EXPECTED = {True: (0.3, 0.0, 0.0, 0.0, 0.0, -1.5), False: (0.0, 0.0, 0.0, -1.5)}
+EXPECTED = {
+    True: (0.3, 0.0, 0.0, 0.0, 0.0, *UNUSUAL),
+    False: (0.0, 0.0, 0.0, *UNUSUAL),
+}
+_AGREEMENT = -2 - len(UNUSUAL)  # place of that sign, or of the distance from others
 #: How steeply weights follow confidence until rows say otherwise.
-TAU = 0.7
+TAU = 1.0
 #: How far (through a sigmoid) weights leave even ones until rows say otherwise.
 GAIN = 1.5
 #: How much of a stack's sum is added to the output until rows say otherwise.
@@ -91,6 +100,14 @@ class Trust(nn.Module):
     def gate_parameters(self) -> list[nn.Parameter]:
         """What decides the confidences."""
         return [self.inner, self.inner_bias, self.direct, self.outer, self.bias]
+
+    def free_of_gate(self) -> list[Tensor]:
+        """Of `gate_parameters`, where few rows may decide (True): bias, agreement."""
+        free = [torch.zeros_like(p, dtype=torch.bool) for p in self.gate_parameters()]
+        direct, bias = free[2], free[4]
+        direct[:, _AGREEMENT] = True
+        bias[:] = True
+        return free
 
     def output_parameters(self) -> list[nn.Parameter]:
         """What decides how the output follows the confidences."""
@@ -173,8 +190,8 @@ def signs_of(
     """What a bystander sees of each witness, (B, W, S).
 
     **Shape**: u (B, W, C); disagreement (B, W), among the ensemble members; novelty
-    (B, W), how unusual the content is; present (B, W). The first `n_modalities`
-    witnesses are modalities: agreement is with the other ones of these.
+    (B, W, N), signs of how unusual the content is; present (B, W). The first
+    `n_modalities` witnesses are modalities: agreement is with the other ones of these.
     """
     voters = present.clone()
     voters[:, n_modalities:] = False
@@ -187,7 +204,8 @@ def signs_of(
         distance = (u - middle).square().mean(dim=-1).sqrt()
         distance = torch.where(alone.squeeze(-1), 0.0, distance)
         size = u.abs().mean(dim=-1)
-        return torch.stack([size, distance, disagreement, novelty], dim=-1)
+        signs = torch.stack([size, distance, disagreement], dim=-1)
+        return torch.cat([signs, novelty], dim=-1)
     p = u.softmax(dim=-1)
     top = p.topk(2, dim=-1).values
     entropy = -(p * p.clamp_min(1e-12).log()).sum(dim=-1) / math.log(p.shape[-1])
@@ -198,5 +216,5 @@ def signs_of(
     agreement = torch.where(alone.squeeze(-1), 1 / p.shape[-1], agreement)
     sure = top[..., 0].clamp(max=1 - 1e-6).logit()
     margin = top[..., 0] - top[..., 1]
-    signs = [sure, margin, entropy, agreement, disagreement, novelty]
-    return torch.stack(signs, dim=-1)
+    signs = torch.stack([sure, margin, entropy, agreement, disagreement], dim=-1)
+    return torch.cat([signs, novelty], dim=-1)

@@ -35,6 +35,8 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
     #: Whether a pass of the encoder costs so much that it sets how long all learn, and
     #: how many networks are trained on few rows.
     costly: ClassVar[bool] = False
+    #: Whether one network is all that 1,000 rows or more can pay for.
+    slow: ClassVar[bool] = False
 
     @abstractmethod
     def transform(self, X: Any) -> Block:
@@ -79,6 +81,16 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
         features : ndarray or CSR matrix of shape (n_samples, n_features), float32
             Finite everywhere; rows in which the modality is absent are all zero.
         """
+
+    def strangeness(self, block: Block) -> NDArray[np.float64] | None:
+        """How unlike the rows of `fit` the content is, where `features` do not show it.
+
+        Returns
+        -------
+        strangeness : ndarray of shape (n_samples,), or None
+            Finite everywhere. No row of `fit` may seem usual for being in it alone.
+        """
+        return None
 
     def elements(self, block: Block, weights: NDArray[Any]) -> list[pd.Series]:
         """Name the tokens of each row.

@@ -104,6 +104,7 @@ class ImageModality(CellModality):
         "augment": [StrOptions({"auto"}), "boolean"],
     }
     costly = True
+    slow = True
     _cell_name = "picture"
     _cell_formats = (
         "a path, the bytes of an image file, a PIL image, or an array (H, W), "

@@ -346,7 +346,7 @@ class TextModality(CellModality):
             self._word_pieces,
             self._word_counts,
             n_words=common,
-            n_ngrams=[int((g.counts >= RARE).sum()) for g in self._ngrams],
+            n_ngrams=self._n_common_ngrams(),
             n_columns=min(self.n_features_in_, 255) if self.n_features_in_ > 1 else 0,
             width=self.embedding_dim,
             d_model=d_model,
@@ -385,6 +385,20 @@ class TextModality(CellModality):
         )
         pieces_tfidf = self._pieces.tfidf(*of_pieces(cell, pieces), n)
         return sparse.hstack([tfidf, pieces_tfidf], format="csr")
+
+    def _n_common_ngrams(self) -> list[int]:
+        """Of each order; the common ones come first."""
+        return [int((g.counts >= RARE).sum()) for g in self._ngrams]
+
+    def strangeness(self, block: Block) -> NDArray[np.float64] | None:
+        """Minus the log of the share of words that begin a common n-gram."""
+        check_is_fitted(self)
+        if not self._ngrams:
+            return None
+        ngrams = block.arrays["ngrams"]
+        common = (ngrams > 0) & (ngrams <= self._n_common_ngrams())
+        n_words = (block.arrays["words"] != 0).sum(axis=1)
+        return -np.log((common.any(axis=-1).sum(axis=1) + 0.5) / (n_words + 1.0))
 
     def _terms_of(
         self,

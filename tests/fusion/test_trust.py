@@ -16,7 +16,8 @@ def draw(seed=0, n_outputs=C):
     """Words, disagreement, novelty and presence; rows 0 and 1 are whole and empty."""
     g = torch.Generator().manual_seed(seed)
     u = torch.randn(B, W, n_outputs, generator=g, dtype=torch.float64)
-    disagreement, novelty = torch.rand(2, B, W, generator=g, dtype=torch.float64)
+    disagreement = torch.rand(B, W, generator=g, dtype=torch.float64)
+    novelty = torch.rand(B, W, 3, generator=g, dtype=torch.float64)
     present = torch.rand(B, W, generator=g) < 0.6
     present[0], present[1] = True, False
     present[2:, M] = present[2:, :M].any(dim=1)
@@ -127,8 +128,8 @@ def test_alone_there_is_nobody_to_agree_with(is_classification):
 def test_disagreement_and_novelty_are_passed_on(is_classification):
     _, disagreement, novelty, _ = given = draw()
     signs = read(*given, is_classification=is_classification)
-    assert torch.equal(signs[..., -2], disagreement)
-    assert torch.equal(signs[..., -1], novelty)
+    assert torch.equal(signs[..., -4], disagreement)
+    assert torch.equal(signs[..., -3:], novelty)
 
 
 # ---------------------------------------------------------------- weights
@@ -249,11 +250,27 @@ def test_sharpness_scales_a_witness_and_leaves_its_weight():
 def test_every_parameter_is_fitted_by_the_gate_or_by_the_output():
     trust = unsettle(make())
     u, *rest = draw()
-    result = trust(u, read(u, *rest), rest[-1])
+    result = trust(u, read(u, *rest), rest[-1], u[:, :M])
     every = [*trust.gate_parameters(), *trust.output_parameters()]
     assert sorted(map(id, every)) == sorted(map(id, trust.parameters()))
     result.parts.square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in trust.parameters())
+
+
+def test_terms_of_a_stack_are_weighed_by_trust(trust):
+    u, *rest = draw()
+    signs, present = read(u, *rest), rest[-1]
+    terms = torch.randn(B, M, C, dtype=u.dtype)
+    without, with_terms = trust(u, signs, present), trust(u, signs, present, terms)
+    assert torch.equal(without.weights, with_terms.weights)
+    added = with_terms.parts - without.parts
+    assert not added[:, M:].any()
+    w = without.weights[:, :M]
+    share = w / w.sum(dim=1, keepdim=True).clamp_min(1e-9)
+    times = share * present[:, :M].sum(dim=1, keepdim=True)
+    wanted = trust.stacked.exp() * times[..., None] * terms
+    torch.testing.assert_close(added[:, :M], wanted)
+    assert not added[:, :M][~present[:, :M]].any()
 
 
 def test_rows_do_not_depend_on_one_another(trust):

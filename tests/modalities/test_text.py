@@ -486,3 +486,28 @@ def test_the_callers_cells_are_not_changed():
     before = frame.copy(deep=True)
     TextModality().fit_transform(frame)
     pd.testing.assert_frame_equal(frame, before)
+
+
+def test_word_salad_is_strange():
+    subjects = ["the red cat", "a small dog", "the old man"]
+    verbs = ["sat on", "ran over", "looked at"]
+    places = ["the blue mat", "a tall hill", "the front door"]
+    rng = np.random.default_rng(0)
+    texts = [
+        " ".join(rng.choice(part) for part in (subjects, verbs, places))
+        for _ in range(200)
+    ]
+    salad = [" ".join(rng.permutation(text.split())) for text in texts]
+    modality = TextModality().fit(pd.DataFrame({"t": texts}))
+    usual, strange = (
+        modality.strangeness(modality.transform(pd.DataFrame({"t": t})))
+        for t in (texts, salad)
+    )
+    assert np.mean(strange > usual) > 0.95
+
+
+def test_strangeness_is_finite_and_needs_ngrams():
+    X = pd.DataFrame({"t": ["one two", None, "", "three"]})
+    pairs, words = TextModality(), TextModality(ngram_range=(1, 1))
+    assert np.isfinite(pairs.strangeness(pairs.fit_transform(X))).all()
+    assert words.strangeness(words.fit_transform(X)) is None
