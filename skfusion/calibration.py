@@ -155,7 +155,8 @@ def calibrate(
     rows = _join([clean, *disturbed])
     M = len(held_out[0].batch.names)
     stack, terms = None, None
-    if folds[0].experts is not None and M > 1:
+    # Measured: in a regression it only kept the joint experts from being heard.
+    if is_classification and folds[0].experts is not None and M > 1:
         stack, terms = _fit_stack(folds, held_out, learned, [clean, *disturbed])
     trust = _fit_trust(loss, rows, mix, log_prior, terms, n_clean=n, n_modalities=M)
     return Calibration(mix, trust, 1.0, is_classification, stack)
@@ -236,7 +237,6 @@ def _fit_stack(
     No stack judges rows that it learned from: of several folds, what the held-out rows
     of the others taught judges those of each.
     """
-    is_classification = folds[0].is_classification
     M = len(learned.batch.names)
     if len(folds) == 1:
         experts: Any = folds[0].experts
@@ -245,23 +245,16 @@ def _fit_stack(
         )
         network = np.full_like(said[:, :, :1], np.nan)  # knows these rows by heart
         words = torch.from_numpy(np.concatenate([network, said], axis=2))
-        stack = Stack.fit(
-            words, learned.y, learned.weight, is_classification=is_classification
-        )
+        stack = Stack.fit(words, learned.y, learned.weight)
         return stack, torch.cat([stack(rows.words) for rows in draws])
 
     words, y, weight = draws[0].words[:, :M], draws[0].y, draws[0].weight
-    stack = Stack.fit(words, y, weight, is_classification=is_classification)
+    stack = Stack.fit(words, y, weight)
     fold = torch.cat([torch.full((len(h.y),), f) for f, h in enumerate(held_out)])
     terms = [torch.zeros_like(rows.words[:, :M, 0]) for rows in draws]
     for f in range(len(folds)):
         own, others = fold == f, fold != f
-        other = Stack.fit(
-            words[others],
-            y[others],
-            weight[others],
-            is_classification=is_classification,
-        )
+        other = Stack.fit(words[others], y[others], weight[others])
         for rows, out in zip(draws, terms, strict=True):
             out[own] = other(rows.words[own])
     return stack, torch.cat(terms)

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 __all__ = ["Stack"]
 
-#: Strength of the linear model: of C = .03, .1 and .3 none was better on all sets.
-C, ALPHA = 0.1, 10.0
+#: C of the linear model: of .03, .1 and .3 none was better on all sets.
+STRENGTH = 0.1
 
 
 class Stack(NamedTuple):
-    """A linear model of what is said of single modalities.
+    """Logistic regression on what is said of single modalities.
 
     It learns from many rows (all training rows, each judged by experts that did not
     learn from it) how far the modalities repeat one another and which classes each
@@ -30,7 +30,6 @@ class Stack(NamedTuple):
     center : Tensor (M, S, C), what is usually said; what is not said counts as that
     coef : Tensor (M, S, C, C)
     intercept : Tensor (C,)
-    is_classification : bool
 
     References
     ----------
@@ -40,42 +39,34 @@ class Stack(NamedTuple):
     center: Tensor
     coef: Tensor
     intercept: Tensor
-    is_classification: bool
 
     def __call__(self, words: Any) -> Tensor:
         """The terms (n, M, C) of words of the slots (n, W, S, C), NaN where silent."""
         M = len(self.center)
-        x = _normalised(torch.as_tensor(words)[:, :M], self.is_classification)
+        x = torch.as_tensor(words)[:, :M].log_softmax(dim=-1)
         terms = torch.einsum(
             "nmsc,mscd->nmd", (x - self.center).nan_to_num(), self.coef
         )
         return terms + self.intercept / M
 
     @classmethod
-    def fit(
-        cls, words: Tensor, y: Tensor, weight: Tensor, *, is_classification: bool
-    ) -> Stack:
+    def fit(cls, words: Tensor, y: Tensor, weight: Tensor) -> Stack:
         """Learn from the words (n, M, S, C) of rows that their speakers did not see."""
-        x = _normalised(words, is_classification)
+        x = words.log_softmax(dim=-1)
         there = ~x.isnan()
         center = x.nan_to_num().sum(dim=0) / there.sum(dim=0).clamp_min(1)
         n, M, S, C = x.shape
         flat = (x - center).nan_to_num().reshape(n, -1).numpy()
-        learn = _fit_classes if is_classification else _fit_numbers
-        coef, intercept = learn(flat, y.numpy(), weight.numpy(), C)
+        coef, intercept = _fit(flat, y.numpy(), weight.numpy(), C)
         by_slot = torch.from_numpy(coef).reshape(C, M, S, C).permute(1, 2, 3, 0)
-        return cls(center, by_slot, torch.from_numpy(intercept), is_classification)
+        return cls(center, by_slot, torch.from_numpy(intercept))
 
 
-def _normalised(words: Tensor, is_classification: bool) -> Tensor:
-    return words.log_softmax(dim=-1) if is_classification else words
-
-
-def _fit_classes(
+def _fit(
     x: NDArray[np.float64], y: NDArray[Any], weight: NDArray[Any], n_classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Coefficients (n_classes, n_features) and intercepts (n_classes,)."""
-    model = LogisticRegression(C=C, max_iter=200)
+    model = LogisticRegression(C=STRENGTH, max_iter=200)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, y, weight)
@@ -87,10 +78,3 @@ def _fit_classes(
     intercept = np.full(n_classes, starts.min() - math.log(len(y)))  # of unseen ones
     coef[model.classes_], intercept[model.classes_] = slopes, starts
     return coef, intercept
-
-
-def _fit_numbers(
-    x: NDArray[np.float64], y: NDArray[Any], weight: NDArray[Any], n_outputs: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    model = Ridge(alpha=ALPHA).fit(x, y.reshape(len(y), n_outputs), weight)
-    return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
 
-from skfusion.stacking import ALPHA, Stack
-from skfusion.stacking import C as STRENGTH
+from skfusion.stacking import STRENGTH, Stack
 
 N, M, S = 200, 2, 3
 
@@ -21,9 +20,9 @@ def make_words(n_classes, seed=0):
     return torch.from_numpy(log_softmax(logits, axis=-1)), torch.from_numpy(y)
 
 
-def fit(words, y, weight=None, *, is_classification=True):
+def fit(words, y, weight=None):
     weight = torch.ones(len(y), dtype=torch.float64) if weight is None else weight
-    return Stack.fit(words, y, weight, is_classification=is_classification)
+    return Stack.fit(words, y, weight)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
@@ -38,18 +37,6 @@ def test_terms_add_up_to_logistic_regression(n_classes):
     probability = terms.sum(dim=1).softmax(dim=-1)
     wanted = expected.predict_proba(flat - flat.mean(axis=0))
     np.testing.assert_allclose(probability, wanted, atol=1e-3)
-
-
-@pytest.mark.parametrize("n_outputs", [1, 2])
-def test_terms_add_up_to_ridge_regression(n_outputs):
-    rng = np.random.default_rng(0)
-    words = torch.from_numpy(rng.normal(size=(N, M, S, n_outputs)))
-    y = words.mean(dim=(1, 2)) + 0.1 * torch.from_numpy(rng.normal(size=(N, n_outputs)))
-    stack = fit(words, y, is_classification=False)
-    flat = words.reshape(N, -1).numpy()
-    model = Ridge(alpha=ALPHA).fit(flat - flat.mean(axis=0), y.numpy())
-    wanted = model.predict(flat - flat.mean(axis=0)).reshape(N, n_outputs)
-    np.testing.assert_allclose(stack(words).sum(dim=1), wanted, atol=1e-8)
 
 
 def test_who_repeats_another_counts_half():
