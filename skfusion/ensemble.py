@@ -100,12 +100,13 @@ class Fold:
         out = np.zeros((*square.shape, 3))
         out[..., 0] = np.log(np.maximum(square / x.shape[2], 1e-6))
         for m, (name, block) in enumerate(batch.blocks.items()):
+            here = np.flatnonzero(block.present)
             neighbours = self.neighbours[m]
-            if neighbours is not None:
-                out[:, m, 1] = neighbours.distance(features[m])
+            if neighbours is not None and len(here):
+                out[here, m, 1] = neighbours.distance(features[m][here])
             strange = batch.modalities[name].strangeness(block)
             if strange is not None:
-                out[:, m, 2] = strange
+                out[here, m, 2] = strange[here]
         return out
 
 

@@ -69,6 +69,7 @@ def _fit(
     model = LogisticRegression(C=STRENGTH, max_iter=200)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="The number of unique classes")
         model.fit(x, y, weight)
     slopes, starts = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # the log-odds of the second
