@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 __all__ = ["EXPECTED", "Trust", "TrustResult", "signs_of"]
 
-#: What is expected of the three signs of unusual content, beyond one standard deviation:
+#: What is expected of the three signs of unusual content beyond one standard deviation;
 #: what lies within the usual says nothing. Measured: with -1.5, and from 0 on, small
 #: tables distrusted their clearest rows; with -.75 and a prior three times as wide (see
 #: `calibration.GATE_SD`) noise was met less.
