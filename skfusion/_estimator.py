@@ -34,7 +34,7 @@ from skfusion.batch import ModalityBatch
 from skfusion.calibration import Calibration, LabelledRows, calibrate
 from skfusion.corruption import Corruption, CorruptionPlan, Plans
 from skfusion.ensemble import Fold, listen, mean_said
-from skfusion.experts import EXPERTS, Experts, ExpertTask
+from skfusion.experts import EXPERTS, Experts, ExpertTask, summaries
 from skfusion.fusion.base import Fusion, FusionShape
 from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
@@ -581,7 +581,10 @@ class BaseFusion(BaseEstimator, ABC):
     def _own_outputs(self, batch: ModalityBatch) -> Outputs:
         """The same for modalities in the networks' order."""
         exact = len(batch) <= EXACT_ROWS and self._folds[0].device.type != "mps"
-        said = mean_said([listen(fold, batch, exact=exact) for fold in self._folds])
+        features = summaries(batch)
+        said = mean_said(
+            [listen(fold, batch, features, exact=exact) for fold in self._folds]
+        )
         M = len(batch.names)
         calibration = self._calibration
         if calibration is None:

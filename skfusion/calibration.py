@@ -219,8 +219,8 @@ def _choose_strengths(
     mean = (each * share).sum(dim=0) / total.clamp_min(1e-12)
     best = torch.where(total > 0, mean, math.inf).argmin(dim=1)  # (W,)
     for fold in folds:
-        for m, s in enumerate(best.tolist()):
-            fold.experts.strength[m] = s  # type: ignore[union-attr]
+        if fold.experts is not None:
+            fold.experts.strength = best.tolist()
     index = best.view(1, -1, 1, 1).expand(len(words), -1, 1, words.shape[-1])
     chosen = linear.gather(2, index)
     return torch.cat([words[:, :, :1], chosen, words[:, :, 1 + n_linear :]], dim=2)

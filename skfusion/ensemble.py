@@ -168,6 +168,7 @@ class Said(NamedTuple):
 def listen(
     fold: Fold,
     batch: ModalityBatch,
+    features: Sequence[Any] | None = None,
     *,
     exact: bool = False,
     all_strengths: bool = False,
@@ -176,6 +177,8 @@ def listen(
 
     Parameters
     ----------
+    features : list of M matrices
+        The `summaries` of the batch, where they are known already.
     exact : bool
         Whether the network runs in float64.
     all_strengths : bool
@@ -184,7 +187,7 @@ def listen(
     outputs = list(forward(fold.network, batch, exact=exact))
     u = _join([_array(o.unimodal) for o in outputs])  # (n, M, K, C)
     pooled = _join([_array(o.pooled) for o in outputs])
-    features = summaries(batch)
+    features = summaries(batch) if features is None else features
     novelty = fold.novelty(pooled, batch, features)
     present = batch.present
     if outputs[0].joint is not None:

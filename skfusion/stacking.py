@@ -65,7 +65,13 @@ class Stack(NamedTuple):
 def _fit(
     x: NDArray[np.float64], y: NDArray[Any], weight: NDArray[Any], n_classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coefficients (n_classes, n_features) and intercepts (n_classes,)."""
+    """Coefficients (n_classes, n_features) and intercepts (n_classes,).
+
+    All 0 where the rows are of one class.
+    """
+    coef, intercept = np.zeros((n_classes, x.shape[1])), np.zeros(n_classes)
+    if len(np.unique(y)) < 2:
+        return coef, intercept
     model = LogisticRegression(C=STRENGTH, max_iter=200)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -75,7 +81,6 @@ def _fit(
     if len(model.classes_) == 2:  # the log-odds of the second
         slopes = np.concatenate([-slopes, slopes]) / 2
         starts = np.concatenate([-starts, starts]) / 2
-    coef = np.zeros((n_classes, x.shape[1]))
-    intercept = np.full(n_classes, starts.min() - math.log(len(y)))  # of unseen ones
+    intercept[:] = starts.min() - math.log(len(y))  # of unseen ones
     coef[model.classes_], intercept[model.classes_] = slopes, starts
     return coef, intercept

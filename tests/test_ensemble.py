@@ -210,8 +210,7 @@ def test_neighbours_are_the_nearest_rows(is_sparse):
             sparse.csr_matrix(a / np.maximum(np.linalg.norm(a, axis=1), 1e-9)[:, None])
             for a in (x, other)
         )
-        nearest = 1 - (other @ x.T).toarray().max(axis=1)
-        wanted = nearest
+        wanted = 1 - (other @ x.T).toarray().max(axis=1)
     else:
         apart = np.linalg.norm((other[:, None] - x) / x.std(axis=0), axis=-1)
         wanted = np.log(apart.min(axis=1) + 0.1)

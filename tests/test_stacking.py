@@ -42,8 +42,10 @@ def test_terms_add_up_to_logistic_regression(n_classes):
 def test_who_repeats_another_counts_half():
     words, y = make_words(3)
     doubled = torch.cat([words[:, :1], words[:, :1]], dim=1)
+    alone = fit(words[:, :1], y)(words[:, :1])
     terms = fit(doubled, y)(doubled)
     np.testing.assert_allclose(terms[:, 0], terms[:, 1], atol=1e-3)
+    assert 0.45 < terms[:, 0].std() / alone.std() < 0.65
 
 
 def test_the_silent_count_as_usual():
@@ -75,6 +77,11 @@ def test_a_class_without_rows_stays_unlikely():
     y[y == 2] = 1
     probability = fit(words, y)(words).sum(dim=1).softmax(dim=-1)
     assert (probability[:, 2] < 0.02).all()
+
+
+def test_rows_of_one_class_teach_nothing():
+    words, y = make_words(3)
+    assert not fit(words, torch.zeros_like(y))(words).any()
 
 
 def test_weight_of_zero_is_no_row():
