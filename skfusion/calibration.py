@@ -22,7 +22,7 @@ from skfusion.batch import ModalityBatch
 from skfusion.corruption import Plans
 from skfusion.ensemble import Fold, Said, listen
 from skfusion.experts import EXPERTS
-from skfusion.fusion.trust import EXPECTED, Trust, TrustResult, signs_of
+from skfusion.fusion.trust import EXPECTED, UNUSUAL, Trust, TrustResult, signs_of
 from skfusion.stacking import Stack
 from skfusion.training import FusionLoss, corrupt_batch
 
@@ -42,6 +42,11 @@ DISTURBED = 0.05
 #: Log-loss that a row may cost more if its output belongs to modalities alone.
 #: Measured: most of the joint share goes, and with it no accuracy.
 JOINT_PRICE = 0.01
+#: Log-loss that a row may cost more if its weights follow confidence: the mean, by
+#: weight, of -log confidence. Weights of words that add nothing, or that the stack says
+#: better, are otherwise left where they began. Measured: with .01 a modality of random
+#: numbers keeps .67 of an even share on Scene15, with .03 .44, without .78.
+DOUBT_PRICE = 0.03
 #: Held-out rows, for each pair of classes, from which it is learned which classes
 #: are taken for which. Measured: with 17 and 61 of them it lowers the log-loss by 17
 #: and 2 %, with 9 it costs 4 %, with 1.4 it learns them by heart.
@@ -341,6 +346,8 @@ def _fit_trust(
     )
     W = u.shape[1]
     prior_signs = torch.tensor(EXPECTED[loss.is_classification])
+    if len(rows.y) == n_clean:  # nothing was disturbed: only the rows say what is usual
+        prior_signs[-len(UNUSUAL) :] = 0
     trust = Trust(n_modalities, W, prior_signs, log_prior).double()
     seen = rows.present * rows.weight[:, None]
     trust.standardise(signs, seen)
@@ -366,6 +373,7 @@ def _fit_trust(
         result = trust.weigh(u, confidence, rows.present, terms)
         each = likelihood(result.parts.sum(dim=1, keepdim=True))[:, 0]
         price = JOINT_PRICE * _joint_share(result.parts, n_modalities)
+        price = price + DOUBT_PRICE * _doubt(result, n_modalities)
         away = _distance(output, output_start)
         total = ((each + price) * weight).sum()
         return (total + 0.5 * away / PRIOR_SD**2) / weight.sum()
@@ -407,6 +415,13 @@ def _joint_share(parts: Tensor, n_modalities: int) -> Tensor:
         for x in (parts[:, :n_modalities], parts[:, n_modalities:])
     )
     return joint / (own + joint).clamp_min(1e-9)
+
+
+def _doubt(result: TrustResult, n_modalities: int) -> Tensor:
+    """How far the modalities that have the weight are not trusted, (B,)."""
+    w, confidence = (x[:, :n_modalities] for x in (result.weights, result.confidence))
+    w = w / w.sum(dim=1, keepdim=True).clamp_min(1e-9)
+    return -(w * nn.functional.logsigmoid(confidence)).sum(dim=1)
 
 
 def _distance(

@@ -104,7 +104,7 @@ def test_learns_what_can_be_learned(learned, make_views):
     X, y = make_views(400)
     X_test, y_test = make_views(400, seed=1)
     model = learned(random_state=1).fit(X, y)
-    assert model.score(X_test, y_test) > 0.83
+    assert model.score(X_test, y_test) > 0.82
     assert model.score(X_test, y_test) == np.mean(model.predict(X_test) == y_test)
 
 
@@ -192,7 +192,7 @@ def test_held_out_rows_tone_down_what_was_learned_by_heart(learned, make_views, 
     raw = copy.copy(model)
     raw._calibration = None
     X, y = noisy(400, 100)
-    assert log_loss_of(model, X, y) < log_loss_of(raw, X, y) - 0.005
+    assert log_loss_of(model, X, y) < log_loss_of(raw, X, y) - 0.01
 
 
 def test_experts_help_where_rows_are_few(make, make_views):
