@@ -40,8 +40,8 @@ FREE_SD = 0.6
 #: accuracy of noisy rows the same.
 DISTURBED = 0.05
 #: Log-loss that a row may cost more if its output belongs to modalities alone.
-#: Measured: most of the joint share goes, and with it no accuracy.
-JOINT_PRICE = 0.01
+#: Measured: most of the joint share goes, and with it no accuracy; see docs/decisions.
+JOINT_PRICE = 0.02
 #: Log-loss that a row may cost more if its weights follow confidence: the mean, by
 #: weight, of -log confidence. Weights of words that add nothing, or that the stack says
 #: better, are otherwise left where they began. Measured: with .01 a modality of random

@@ -145,7 +145,7 @@ def test_disturbance_lowers_the_weight_of_the_modality_it_falls_on(
 ):
     model, X, _, _ = digits
     disturbed, _ = model.corrupt(X, kind.set_params(modality=name), random_state=0)
-    assert fell(model, X, disturbed, m) > 0.75
+    assert fell(model, X, disturbed, m) > 0.7
 
 
 def test_disturbed_rows_are_predicted_better_than_by_the_mean(digits):

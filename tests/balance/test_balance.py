@@ -588,7 +588,7 @@ def own_accuracy(balance, fusion):
 @pytest.mark.parametrize("rule", ["attention", "concat"])
 def test_mmpareto_feeds_a_modality_that_starves(rule):
     without, with_it = (own_accuracy(b, rule) for b in (None, "mmpareto"))
-    assert without["hard"] < 0.6
+    assert without["hard"] < 0.7
     assert with_it["hard"] > without["hard"] + 0.08
     assert with_it["easy"] > without["easy"] - 0.01
     assert with_it["fused"] > without["fused"] - 0.01
