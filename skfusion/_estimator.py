@@ -22,11 +22,11 @@ from torch import Tensor
 
 from skfusion import balance as balance_strategies
 from skfusion import fusion as fusion_rules
+from skfusion._rows import count_copies, is_numeric, own_order
 from skfusion._sklearn import (
     Interval,
     StrOptions,
     VisualBlock,
-    check_sample_weight,
     fit_context,
 )
 from skfusion.balance.base import Balance
@@ -49,7 +49,7 @@ from skfusion.training import (
     train,
 )
 
-__all__ = ["BaseFusion", "check_no_missing"]
+__all__ = ["BaseFusion"]
 
 #: Up to this many rows, prediction runs in float64: the answer for a row then does not
 #: depend, to 1e-7, on which rows come with it. Above, float32 is several times faster.
@@ -236,7 +236,7 @@ class BaseFusion(BaseEstimator, ABC):
                 "Found input variables with inconsistent numbers of samples: "
                 f"X has {n} rows and y has {len(y)}."
             )
-        X, y, weight = _count_copies(X, y, sample_weight)
+        X, y, weight = count_copies(X, y, sample_weight)
         target, prior = self._encode_target(y)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         device = resolve_device(self.device)
@@ -272,7 +272,7 @@ class BaseFusion(BaseEstimator, ABC):
             )
         self.modality_names_ = batch.names
         batch = batch.in_order(self._names)
-        order = _own_order(batch, target)
+        order = own_order(batch, target)
         batch, target = batch[order], target[order]
         row_weight = self._row_weights(
             target.numpy(), None if weight is None else weight[order]
@@ -394,7 +394,7 @@ class BaseFusion(BaseEstimator, ABC):
             if reset or (one_table and self.modalities is None):
                 validate_data(self, X, skip_check_array=True, reset=reset)
             return X
-        if not sparse.issparse(X) and not _is_numeric(X):
+        if not sparse.issparse(X) and not is_numeric(X):
             return self._check_X(pd.DataFrame(np.asarray(X, dtype=object)), reset=reset)
         return validate_data(self, X, reset=reset, ensure_all_finite="allow-nan")
 
@@ -762,7 +762,11 @@ class BaseFusion(BaseEstimator, ABC):
         return VisualBlock("serial", [modalities, rule], names=["modalities", "fusion"])
 
 
-# ---------------------------------------------------------------- rows
+def _size(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean absolute size of logits, centred over classes, (n, C) -> (n,)."""
+    if x.shape[-1] > 1:
+        x = x - x.mean(axis=-1, keepdims=True)
+    return np.abs(x).mean(axis=-1)
 
 
 def _dataset(
@@ -775,77 +779,3 @@ def _dataset(
 
 def _labelled(rows: BatchDataset) -> LabelledRows:
     return LabelledRows(rows.batch, rows.y, rows.weight)
-
-
-def _is_numeric(X: Any) -> bool:
-    """Whether an array-like can be read as numbers."""
-    array = np.asarray(X) if not hasattr(X, "dtype") else X
-    if array.dtype.kind in "biufc" or array.ndim != 2:
-        return True  # or not, but then scikit-learn's own message is the one to show
-    try:
-        np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _count_copies(
-    X: Any, y: NDArray[Any], sample_weight: Any
-) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
-    """Make whole-number weights copies, which is how scikit-learn defines them.
-
-    A weight of 0 is no row. Weights that are not whole, or make too many copies, stay
-    factors of the loss.
-    """
-    if sample_weight is None:
-        return X, y, None
-    weight = check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
-    )
-    if not (weight > 0).any():
-        raise ValueError("sample_weight is 0 for every row: nothing to learn from.")
-    whole = np.all(weight == np.round(weight)) and weight.sum() <= 10 * len(y)
-    rows = np.arange(len(y))
-    rows = np.repeat(rows, weight.astype(int)) if whole else rows[weight > 0]
-    return _take(X, rows), y[rows], None if whole else weight[rows]
-
-
-def _own_order(batch: ModalityBatch, target: Tensor) -> NDArray[np.intp]:
-    """An order of the rows that depends on their numbers, not on how they came.
-
-    With it, a weight of 2 and the row twice give the same model, and so do all the
-    forms in which the same table can be passed.
-    """
-    key = np.zeros(len(batch))
-    random = np.random.RandomState(0)
-    for block in batch.blocks.values():
-        for array in block.arrays.values():
-            if not sparse.issparse(array) and array.dtype.kind == "f":
-                flat = array.reshape(len(array), -1).astype(np.float64)
-                flat = np.where(block.present[:, None], flat, 0)
-                key += np.nan_to_num(flat) @ random.uniform(1, 2, flat.shape[1])
-    y = target.numpy().reshape(len(target), -1)[:, 0]
-    return np.lexsort((y, key))
-
-
-def check_no_missing(y: Any) -> None:
-    """Refuse a target with missing values, naming the first row that lacks one."""
-    cells = np.asarray(y, dtype=object)
-    missing = np.asarray(pd.isna(cells)).reshape(len(cells), -1)
-    rows = np.flatnonzero(missing.any(axis=1))
-    if len(rows):
-        raise ValueError(
-            f"Input y contains NaN: the target is missing in row {rows[0]} "
-            f"({len(rows)} in all). Drop the rows without a target."
-        )
-
-
-def _take(X: Any, rows: NDArray[np.intp]) -> Any:
-    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
-
-
-def _size(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean absolute size of logits, centred over classes, (n, C) -> (n,)."""
-    if x.shape[-1] > 1:
-        x = x - x.mean(axis=-1, keepdims=True)
-    return np.abs(x).mean(axis=-1)

@@ -15,7 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
-from skfusion._estimator import BaseFusion, check_no_missing
+from skfusion._estimator import BaseFusion
+from skfusion._rows import check_no_missing
 from skfusion._sklearn import StrOptions
 
 __all__ = ["FusionClassifier"]

@@ -11,7 +11,8 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from torch import Tensor
 
-from skfusion._estimator import BaseFusion, check_no_missing
+from skfusion._estimator import BaseFusion
+from skfusion._rows import check_no_missing, check_numbers
 
 __all__ = ["FusionRegressor"]
 
@@ -142,6 +143,7 @@ class FusionRegressor(RegressorMixin, BaseFusion):
 
     def _check_y(self, y: Any) -> NDArray[np.float64]:
         check_no_missing(y)
+        check_numbers(y)
         return check_array(
             y, ensure_2d=False, dtype=np.float64, order="C", input_name="y"
         )

@@ -246,6 +246,14 @@ def test_missing_target_names_its_row(frame):
             model.fit(frame, target)
 
 
+def test_word_in_the_target_of_a_regression_names_its_row(frame):
+    target = np.asarray(y, dtype=object)
+    target[7] = "dear"
+    model = FusionRegressor([("facts", "tabular", ["price"])])
+    with pytest.raises(ValueError, match=r"'dear' in row 7 .*FusionClassifier"):
+        model.fit(frame, target)
+
+
 # ---------------------------------------------------------------- parameters
 
 

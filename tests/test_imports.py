@@ -21,7 +21,7 @@ FLOORS = [
     {"_estimator"},
     {"calibration"},
     {"ensemble"},
-    {"modalities", "fusion", "balance", "training", "experts"},
+    {"modalities", "fusion", "balance", "training", "experts", "_rows"},
     {"network", "corruption", "batch", "stacking"},
     {"_sklearn"},
 ]
