@@ -358,9 +358,7 @@ def _fit_trust(
     gate_start, output_start = (
         [p.detach().clone() for p in parameters] for parameters in (gate, output)
     )
-    spread = [torch.full_like(p, GATE_SD) for p in gate_start]
-    for free, sd in zip(trust.free_of_gate(), spread, strict=True):
-        sd[free] = FREE_SD
+    spread = trust.gate_spread(GATE_SD, FREE_SD)
 
     def gate_objective() -> Tensor:
         miss = nn.functional.binary_cross_entropy_with_logits(

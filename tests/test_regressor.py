@@ -190,5 +190,5 @@ def test_targets_of_three_dimensions_are_refused(make, data):
 
 def test_strings_are_refused(make, data):
     X, _ = data
-    with pytest.raises(ValueError, match="convert"):
+    with pytest.raises(ValueError, match="Convert it to a number"):
         make().fit(X, np.array(["a", "b"] * 60))

@@ -105,13 +105,15 @@ class Trust(nn.Module):
         """What decides the confidences."""
         return [self.inner, self.inner_bias, self.direct, self.outer, self.bias]
 
-    def free_of_gate(self) -> list[Tensor]:
-        """Of `gate_parameters`, where few rows may decide (True): bias, agreement."""
-        free = [torch.zeros_like(p, dtype=torch.bool) for p in self.gate_parameters()]
-        direct, bias = free[2], free[4]
-        direct[:, _AGREEMENT] = True
-        bias[:] = True
-        return free
+    def gate_spread(self, narrow: float, wide: float) -> list[Tensor]:
+        """How far each of `gate_parameters` may move: `wide` where few rows may decide.
+
+        Those are the bias, and what it means that others agree.
+        """
+        spread = {p: torch.full_like(p, narrow) for p in self.gate_parameters()}
+        spread[self.direct][:, _AGREEMENT] = wide
+        spread[self.bias][:] = wide
+        return list(spread.values())
 
     def output_parameters(self) -> list[nn.Parameter]:
         """What decides how the output follows the confidences."""
