@@ -49,8 +49,10 @@ def check_no_missing(y: Any) -> None:
 def check_numbers(y: Any) -> None:
     """Refuse a target of a regression that holds words, naming the first such row."""
     cells = np.asarray(y, dtype=object)
-    words = [isinstance(cell, str) and not _is_number(cell) for cell in cells.ravel()]
-    rows = np.flatnonzero(np.reshape(words, (len(cells), -1)).any(axis=1))
+    flat = pd.Series(cells.ravel(), dtype=object)
+    is_text = flat.map(lambda cell: isinstance(cell, str)).astype(bool)
+    words = is_text & pd.to_numeric(flat, errors="coerce").isna()
+    rows = np.flatnonzero(words.to_numpy().reshape(len(cells), -1).any(axis=1))
     if len(rows):
         raise ValueError(
             f"FusionRegressor learns numbers, but y holds {cells[rows[0]]!r} in row "
@@ -100,11 +102,3 @@ def own_order(batch: ModalityBatch, target: Tensor) -> NDArray[np.intp]:
 
 def _take(X: Any, rows: NDArray[np.intp]) -> Any:
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
