@@ -6,8 +6,9 @@ import copy
 import math
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -15,33 +16,39 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from skfusion import balance as balance_strategies
 from skfusion import fusion as fusion_rules
-from skfusion._rows import count_copies, is_numeric, own_order
+from skfusion._rows import count_copies, is_numeric, own_order, split_rows
 from skfusion._sklearn import (
     Interval,
     StrOptions,
     VisualBlock,
     fit_context,
 )
+from skfusion.automatic import (
+    automatic_batch_size,
+    automatic_corruption,
+    automatic_epochs,
+    automatic_folds,
+    automatic_members,
+)
 from skfusion.balance.base import Balance
 from skfusion.batch import ModalityBatch
 from skfusion.calibration import Calibration, LabelledRows, calibrate
 from skfusion.corruption import Corruption, CorruptionPlan, Plans
-from skfusion.ensemble import Fold, listen, mean_said
-from skfusion.experts import EXPERTS, Experts, ExpertTask, summaries
+from skfusion.ensemble import Fold
+from skfusion.experts import EXPERTS, Experts, ExpertTask
 from skfusion.fusion.base import Fusion, FusionShape
 from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
+from skfusion.outputs import Outputs, model_outputs
 from skfusion.training import (
     BatchDataset,
     Recipe,
-    automatic_epochs,
     corrupt_batch,
     history_frame,
     interrupted,
@@ -50,10 +57,6 @@ from skfusion.training import (
 )
 
 __all__ = ["BaseFusion"]
-
-#: Up to this many rows, prediction runs in float64: the answer for a row then does not
-#: depend, to 1e-7, on which rows come with it. Above, float32 is several times faster.
-EXACT_ROWS = 256
 
 FUSIONS: dict[str, type[Fusion]] = {
     name.removesuffix("Fusion").lower(): getattr(fusion_rules, name)
@@ -65,25 +68,6 @@ BALANCES: dict[str, type[Balance]] = {
     for name in balance_strategies.__all__
     if (strategy := getattr(balance_strategies, name)) is not Balance
 }
-
-
-class Outputs(NamedTuple):
-    """The model's word on n rows.
-
-    logits : ndarray (n, C)
-    unimodal : ndarray (n, M, C), what each modality says alone
-    weights : ndarray (n, M)
-    parts : ndarray (n, M, C), what each modality added to the logits
-    attention : list of M ndarray (n, T)
-    present : ndarray (n, M)
-    """
-
-    logits: NDArray[np.float64]
-    unimodal: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    parts: NDArray[np.float64]
-    attention: list[NDArray[np.float64]]
-    present: NDArray[np.bool_]
 
 
 class BaseFusion(BaseEstimator, ABC):
@@ -277,9 +261,8 @@ class BaseFusion(BaseEstimator, ABC):
         row_weight = self._row_weights(
             target.numpy(), None if weight is None else weight[order]
         )
-        costly = [modality.costly for modality in batch.modalities.values()]
-        slow = [modality.slow for modality in batch.modalities.values()]
-        splits = self._splits(target, seed, costly=any(costly), slow=any(slow))
+        costs = [modality.cost for modality in batch.modalities.values()]
+        splits = self._splits(target, seed, costs)
         rule = self._rule()
         task = self._expert_task(rule, prior, seed, fitted=splits[0][1] is not None)
         structure = self._structure(rule, len(splits))
@@ -299,7 +282,7 @@ class BaseFusion(BaseEstimator, ABC):
                 if again
                 else self._build(rule, batch, prior, len(rows), len(splits))
             )
-            recipe = self._recipe(network, costly, len(rows), device)
+            recipe = self._recipe(network, costs, len(rows), device)
             net = train(
                 network,
                 batch.names,
@@ -416,38 +399,23 @@ class BaseFusion(BaseEstimator, ABC):
         return X if isinstance(X, ModalityBatch) else self.modalities_.transform(X)
 
     def _splits(
-        self, target: Tensor, seed: int, *, costly: bool, slow: bool
-    ) -> list[tuple[NDArray[np.intp], NDArray[np.intp] | None]]:
+        self, target: Tensor, seed: int, costs: list[int]
+    ) -> Sequence[tuple[NDArray[np.intp], NDArray[np.intp] | None]]:
         """For each network, the rows to learn from, and those to calibrate on."""
         n = len(target)
-        rows = np.arange(n)
         held_out = n >= 100 if self.early_stopping == "auto" else self.early_stopping
         if not held_out or n < 2:
-            return [(rows, None)]
-        if n < 1000:
-            n_folds = 3 if costly else 5
-        else:
-            n_folds = 3 if n < 4000 and not slow else 1
+            return [(np.arange(n), None)]
+        n_folds = automatic_folds(n, costs)
         if not isinstance(self.n_folds, str):
             n_folds = self.n_folds
-        n_held = max(1, math.ceil(self.validation_fraction * n))
-        labels, least = None, 0
-        if self._is_classification:
-            counts = np.bincount(target.numpy())
-            least = int(counts.min())
-            if least >= 2 and n_held >= len(counts) <= n - n_held:
-                labels = target.numpy()
-        n_folds = max(1, min(n_folds, n // 2))
-        if n_folds == 1:
-            learn, watch = train_test_split(
-                rows, test_size=n_held, random_state=seed, stratify=labels
-            )
-            return [(np.sort(learn), np.sort(watch))]
-        if labels is not None and least >= n_folds:
-            folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-        else:
-            folds = KFold(n_folds, shuffle=True, random_state=seed)
-        return list(folds.split(rows, labels))
+        return split_rows(
+            target.numpy(),
+            n_folds,
+            n_held=max(1, math.ceil(self.validation_fraction * n)),
+            seed=seed,
+            is_classification=self._is_classification,
+        )
 
     def _row_weights(
         self, target: NDArray[Any], weight: NDArray[np.float64] | None
@@ -460,19 +428,21 @@ class BaseFusion(BaseEstimator, ABC):
         return torch.from_numpy((weight / weight.mean()).astype(np.float32))
 
     def _recipe(
-        self, network: FusionNetwork, costly: list[bool], n: int, device: str
+        self, network: FusionNetwork, costs: list[int], n: int, device: str
     ) -> Recipe:
         """Resolve what is "auto", by the number of training rows."""
-        batch_size = 128 if n < 10_000 else 256
+        batch_size = automatic_batch_size(n)
         if not isinstance(self.batch_size, str):
             batch_size = self.batch_size
-        max_epochs = automatic_epochs(network, costly, n, batch_size)
+        steps: int = network.fusion.steps  # type: ignore[assignment]
+        max_epochs = automatic_epochs(
+            n, batch_size, passes=network.passes, costs=costs, steps=steps
+        )
         if not isinstance(self.max_epochs, str):
             max_epochs = self.max_epochs
         corruption = None
         if len(self.modality_names_) > 1 and self.corruption is not None:
-            milder = 0.5 if n < 500 else 1.0
-            corruption = Corruption(p_corrupt=0.15 * milder, p_drop=0.1 * milder)
+            corruption = automatic_corruption(n)
             if not isinstance(self.corruption, str):
                 corruption = self.corruption
                 corruption._validate_params()
@@ -517,7 +487,7 @@ class BaseFusion(BaseEstimator, ABC):
         n: int,
         n_folds: int,
     ) -> FusionNetwork:
-        n_members = 4 if n_folds == 1 and n <= 10_000 else 2
+        n_members = automatic_members(n, n_folds)
         if not isinstance(self.n_members, str):
             n_members = self.n_members
         shape = FusionShape(
@@ -566,50 +536,10 @@ class BaseFusion(BaseEstimator, ABC):
         return tuple(sorted(self.modality_names_))
 
     def _outputs(self, batch: ModalityBatch) -> Outputs:
-        """What the folds say together, weighed by trust; in the user's order."""
-        out = self._own_outputs(batch.in_order(self._names))
-        order = [self._names.index(name) for name in batch.names]
-        return Outputs(
-            out.logits,
-            out.unimodal[:, order],
-            out.weights[:, order],
-            out.parts[:, order],
-            [out.attention[m] for m in order],
-            batch.present,
-        )
-
-    def _own_outputs(self, batch: ModalityBatch) -> Outputs:
-        """The same for modalities in the networks' order."""
-        exact = len(batch) <= EXACT_ROWS and self._folds[0].device.type != "mps"
-        features = summaries(batch)
-        said = mean_said(
-            [listen(fold, batch, features, exact=exact) for fold in self._folds]
-        )
-        M = len(batch.names)
-        calibration = self._calibration
-        if calibration is None:
-            unimodal = said.words[:, :M, 0]
-            weights, parts, logits = said.weights, said.parts, said.logits
-        else:
-            words = calibration.words(said)
-            unimodal = words[:, :M]
-            if calibration.trust is None:
-                weights = said.weights
-                parts = said.parts / calibration.temperature
-                logits = said.logits / calibration.temperature
-            else:
-                result = calibration.weigh(said, words)
-                weights, parts = result.weights.numpy(), result.parts.numpy()
-                logits = parts.sum(axis=1)
-                weights, parts = weights[:, :M], parts[:, :M]
-                total = weights.sum(axis=1, keepdims=True)
-                weights = weights / np.where(total > 0, total, 1)
-        # A row without evidence keeps the class shares as they are.
-        known = np.asarray(batch.present.any(axis=1))
-        prior = self._folds[0].network.prior.double().cpu().numpy()
-        logits = np.where(known[:, None], logits, prior)
-        parts = np.where(known[:, None, None], parts, 0)
-        return Outputs(logits, unimodal, weights, parts, said.attention, batch.present)
+        """The model's word on rows, its modalities in the user's order."""
+        ours = batch.in_order(self._names)
+        out = model_outputs(self._folds, self._calibration, ours)
+        return out.in_order([self._names.index(name) for name in batch.names])
 
     def modality_weights(self, X: Any) -> NDArray[np.float64]:
         """How much each modality was relied on, row by row.
@@ -647,8 +577,7 @@ class BaseFusion(BaseEstimator, ABC):
         regression, the sum plus the mean of the training target is the prediction.
         """
         out = self._outputs(self._batch(X))
-        joint = out.logits - out.parts.sum(axis=1)
-        return self._in_output_units(out.parts), self._in_output_units(joint)
+        return self._in_output_units(out.parts), self._in_output_units(out.joint)
 
     @abstractmethod
     def _in_output_units(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -699,11 +628,7 @@ class BaseFusion(BaseEstimator, ABC):
         share : ndarray of shape (n_samples,)
             Between 0 (the output is the weighted sum of what the modalities say) and 1.
         """
-        out = self._outputs(self._batch(X))
-        contributions = out.parts
-        joint = out.logits - contributions.sum(axis=1)
-        sizes = [_size(contributions.sum(axis=1)), _size(joint)]
-        return sizes[1] / np.maximum(sizes[0] + sizes[1], 1e-12)
+        return self._outputs(self._batch(X)).joint_share
 
     def element_weights(self, X: Any, modality: str) -> list[pd.Series]:
         """How much each element of a modality was attended to, row by row.
@@ -760,13 +685,6 @@ class BaseFusion(BaseEstimator, ABC):
             modalities = ModalityTransformer(modalities)
         rule = FUSIONS[self.fusion]() if isinstance(self.fusion, str) else self.fusion
         return VisualBlock("serial", [modalities, rule], names=["modalities", "fusion"])
-
-
-def _size(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean absolute size of logits, centred over classes, (n, C) -> (n,)."""
-    if x.shape[-1] > 1:
-        x = x - x.mean(axis=-1, keepdims=True)
-    return np.abs(x).mean(axis=-1)
 
 
 def _dataset(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from torch import Tensor
 
 from skfusion._sklearn import check_sample_weight
@@ -19,6 +20,7 @@ __all__ = [
     "count_copies",
     "is_numeric",
     "own_order",
+    "split_rows",
 ]
 
 
@@ -102,3 +104,36 @@ def own_order(batch: ModalityBatch, target: Tensor) -> NDArray[np.intp]:
 
 def _take(X: Any, rows: NDArray[np.intp]) -> Any:
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def split_rows(
+    target: NDArray[Any],
+    n_folds: int,
+    *,
+    n_held: int,
+    seed: int,
+    is_classification: bool,
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Rows to learn from and rows held out, `n_folds` times, by class if that can be.
+
+    One fold holds out `n_held` rows, several hold out each row once.
+    """
+    n = len(target)
+    rows = np.arange(n)
+    labels, least = None, 0
+    if is_classification:
+        counts = np.bincount(target)
+        least = int(counts.min())
+        if least >= 2 and n_held >= len(counts) <= n - n_held:
+            labels = target
+    n_folds = max(1, min(n_folds, n // 2))
+    if n_folds == 1:
+        learn, watch = train_test_split(
+            rows, test_size=n_held, random_state=seed, stratify=labels
+        )
+        return [(np.sort(learn), np.sort(watch))]
+    if labels is not None and least >= n_folds:
+        folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    else:
+        folds = KFold(n_folds, shuffle=True, random_state=seed)
+    return list(folds.split(rows, labels))

@@ -274,8 +274,8 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         proba : dict of str to ndarray of shape (n_samples, n_classes)
             Where a modality is absent, the class shares of the training rows.
         """
-        out = self._outputs(self._batch(X))
-        alone = softmax(out.unimodal, axis=-1)  # (n, M, C)
+        batch = self._batch(X)
+        alone = softmax(self._outputs(batch).unimodal, axis=-1)  # (n, M, C)
         prior = softmax(self.net_.module_.prior.double().cpu().numpy())
-        alone = np.where(out.present[:, :, None], alone, prior)
+        alone = np.where(batch.present[:, :, None], alone, prior)
         return {name: alone[:, m] for m, name in enumerate(self.modality_names_)}

@@ -23,6 +23,7 @@ from skorch.helper import predefined_split
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from skfusion.automatic import MIN_STEPS
 from skfusion.batch import Block, ModalityBatch
 from skfusion.corruption import CorruptionPlan, Plans
 from skfusion.network import FusionNetwork, NetworkOutput
@@ -33,7 +34,6 @@ __all__ = [
     "BestEpoch",
     "FusionLoss",
     "Recipe",
-    "automatic_epochs",
     "block_tensors",
     "corrupt_batch",
     "history_frame",
@@ -340,28 +340,6 @@ class Progress(Callback):
 
 #: Parts of the network that belong to one modality.
 BRANCH = ("encoders", "poolings", "trunks", "heads")
-#: Steps that a branch of few passes is given at least: small tables have few a pass.
-MIN_STEPS = 70
-#: Rows that training shows in all, whatever their number, within 8 and 100 epochs.
-ROW_PASSES = 150_000
-
-
-def automatic_epochs(
-    network: FusionNetwork, costly: Sequence[bool], n: int, batch_size: int
-) -> int:
-    """Epochs for n rows: as many as the branch that learns longest, or the rule, needs.
-
-    Going on after every branch has ended would only teach the joint part rows by heart.
-    Where some branches are costly, all end with the last of these, since even a branch
-    that has ended still goes forward in every epoch.
-    """
-    longest = round(min(100, max(8, ROW_PASSES / n)))
-    least = math.ceil(MIN_STEPS * batch_size / n)
-    needed = [max(p or longest, least) for p in network.passes]
-    if any(costly):
-        needed = [p for p, c in zip(needed, costly, strict=True) if c]
-    steps: int = network.fusion.steps  # type: ignore[assignment]
-    return min(longest, max(*needed, math.ceil(steps * batch_size / n)))
 
 
 class StopBranches(Callback):

@@ -19,9 +19,11 @@ FLOORS = [
     {"skfusion"},
     {"classifier", "regressor"},
     {"_estimator"},
+    {"outputs"},
     {"calibration"},
     {"ensemble"},
     {"modalities", "fusion", "balance", "training", "experts", "_rows"},
+    {"automatic"},
     {"network", "corruption", "batch", "stacking"},
     {"_sklearn"},
 ]

@@ -112,7 +112,7 @@ class AudioModality(CellModality):
         "n_mels": [Interval(Integral, 8, 256, closed="both")],
         "augment": ["boolean"],
     }
-    slow = True
+    cost = 1
     _cell_name = "sound"
     _cell_formats = (
         "a path, the bytes of a WAV, FLAC, OGG or MP3 file, an array of samples, or "

@@ -32,11 +32,10 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
     (where the elements of a row have names) `elements`.
     """
 
-    #: Whether a pass of the encoder costs so much that it sets how long all learn, and
-    #: how many networks are trained on few rows.
-    costly: ClassVar[bool] = False
-    #: Whether one network is all that 1,000 rows or more can pay for.
-    slow: ClassVar[bool] = False
+    #: What a pass of the encoder costs. 0: little. 1: so much that of 1,000 rows or
+    #: more, one network is all. 2: so much that it also sets how long all modalities
+    #: learn, and how many networks are trained on fewer rows.
+    cost: ClassVar[int] = 0
 
     @abstractmethod
     def transform(self, X: Any) -> Block:

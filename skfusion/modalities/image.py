@@ -103,8 +103,7 @@ class ImageModality(CellModality):
         "channels": [StrOptions({"auto"}), Options(Integral, {1, 3})],
         "augment": [StrOptions({"auto"}), "boolean"],
     }
-    costly = True
-    slow = True
+    cost = 2
     _cell_name = "picture"
     _cell_formats = (
         "a path, the bytes of an image file, a PIL image, or an array (H, W), "

@@ -92,7 +92,7 @@ class SeriesModality(CellModality):
         "max_length": [Interval(Integral, 8, None, closed="left")],
         "augment": ["boolean"],
     }
-    slow = True
+    cost = 1
     _cell_name = "series"
     _cell_formats = "numbers of shape (T,) or (channels, T)."
 
