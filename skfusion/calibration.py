@@ -22,7 +22,7 @@ from skfusion.batch import ModalityBatch
 from skfusion.corruption import Plans
 from skfusion.ensemble import Fold, Said, listen
 from skfusion.experts import EXPERTS
-from skfusion.fusion.trust import EXPECTED, UNUSUAL, Trust, TrustResult, signs_of
+from skfusion.fusion.trust import EXPECTED, N_UNUSUAL, Trust, TrustResult, signs_of
 from skfusion.stacking import Stack
 from skfusion.training import FusionLoss, corrupt_batch
 
@@ -349,7 +349,7 @@ def _fit_trust(
     W = u.shape[1]
     prior_signs = torch.tensor(EXPECTED[loss.is_classification])
     if len(rows.y) == n_clean:  # nothing was disturbed: only the rows say what is usual
-        prior_signs[-len(UNUSUAL) :] = 0
+        prior_signs[-N_UNUSUAL:] = 0
     trust = Trust(n_modalities, W, prior_signs, log_prior).double()
     seen = rows.present * rows.weight[:, None]
     trust.standardise(signs, seen)
