@@ -10,7 +10,8 @@ package, from the folder that SKFUSION_BENCH_DATA names, through its `load.py`; 
 it they are left out. Rows are added to benchmarks/results/headline.csv as each run
 ends. A run of a task and seed that is there already, for the same commit of the
 package, is not repeated, so an interrupted run goes on where it stopped; it is where
-the package has uncommitted changes, and with `--again`.
+the package has uncommitted changes, and with `--again`. `headline_report.py` makes a
+table of the docs of the file.
 """
 
 import argparse
@@ -90,22 +91,31 @@ def measured(path: Path, code: str) -> pd.DataFrame:
     return rows.drop_duplicates(["task", "seed", "measure"], keep="last")
 
 
-def report(rows: pd.DataFrame, names: list[str]) -> None:
-    """Print the means over the seeds, each with its range and target."""
-    print(f"\n{'task':19}{'measure':35}{'mean':>8}{'range':>19}   target")
+def summary(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """The means over the seeds, each with its range and target."""
+    lines = []
     for name in names:
         mine = rows[rows["task"] == name]
         for measure, values in mine.groupby("measure", sort=False)["value"]:
-            mean = values.mean()
-            line = f"{name:19}{measure:35}{mean:8.3f}"
-            line += f"{values.min():10.3f} .. {values.max():.3f}"
+            mean, target, met = values.mean(), "", ""
             if measure in TASKS[name].targets:
-                sign, target = TASKS[name].targets[measure]
+                sign, limit = TASKS[name].targets[measure]
+                target = f"{sign} {limit:g}"
                 # Differences of equal accuracies are 0 but for the last bit.
-                gap = round(mean - target, 9) * (1 if sign[0] == ">" else -1)
-                met = gap > 0 if sign == ">" else gap >= 0
-                line += f"   {sign} {target:g} {'met' if met else 'MISSED'}"
-            print(line)
+                gap = round(mean - limit, 9) * (1 if sign[0] == ">" else -1)
+                met = "met" if gap > 0 or (gap == 0 and sign != ">") else "MISSED"
+            lines.append(
+                {
+                    "task": name,
+                    "measure": measure,
+                    "seeds": len(values),
+                    "mean": f"{mean:.3f}",
+                    "range": f"{values.min():.3f} .. {values.max():.3f}",
+                    "target": target,
+                    "met": met,
+                }
+            )
+    return pd.DataFrame(lines)
 
 
 def main() -> None:
@@ -162,7 +172,7 @@ def main() -> None:
             )
     if args.smoke:
         print("--smoke: few rows and one epoch; these are not the real figures.")
-    report(measured(path, source["code"]), names)
+    print(summary(measured(path, source["code"]), names).to_string(index=False))
 
 
 if __name__ == "__main__":
