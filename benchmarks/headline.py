@@ -72,6 +72,7 @@ TASKS = {
         tasks.rosmap, {"accuracy": (">=", 0.84)}, n_seeds=10, needs="rosmap"
     ),
     "xor": Task(tasks.xor, XOR_TARGETS),
+    "asked": Task(tasks.asked, {"accuracy, bottleneck": (">=", 0.95)}, n_seeds=1),
 }
 
 

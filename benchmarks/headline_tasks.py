@@ -293,3 +293,51 @@ def _split(X: Any, y: Any, setup: Setup) -> tuple[Any, ...]:
     X, y = setup.few(X, y)
     data = train_test_split(X, y, test_size=1 / 3, stratify=y, random_state=setup.seed)
     return tuple(data)
+
+
+# ---------------------------------------------------------------- a question
+
+
+CORNERS = ["upper left", "upper right", "lower left", "lower right"]
+WORDS = ["the", "picture", "shows", "what", "do", "you", "see", "please", "tell", "me"]
+
+
+def asked(setup: Setup) -> Figures:
+    """Whether the corner of the picture that the text names is bright.
+
+    Four corners are bright or dark by chance: the majority of them, which is all that a
+    picture can say alone, gives .69, and the text alone says nothing.
+    """
+    modalities = [("image", "image", ["image"]), ("text", "text", ["text"])]
+    X_train, y_train = _questions(3000, 2 * setup.seed)
+    X_test, y_test = _questions(1000, 2 * setup.seed + 1)
+    X_train, y_train = setup.few(X_train, y_train)
+    X_test, y_test = setup.few(X_test, y_test)
+    figures = {}
+    for fusion in ("adaptive", "bottleneck"):
+        clf = FusionClassifier(modalities, fusion=fusion, **setup.options)
+        clf.fit(X_train, y_train)
+        figures[f"accuracy, {fusion}"] = clf.score(X_test, y_test)
+    for name, proba in clf.modality_proba(X_test).items():
+        alone = clf.classes_[proba.argmax(axis=1)]
+        figures[f"accuracy of the {name} alone"] = accuracy_score(y_test, alone)
+    return figures
+
+
+def _questions(n: int, seed: int) -> tuple[pd.DataFrame, Any]:
+    """Grey pictures (24, 24), and texts that name one corner among other words."""
+    random = np.random.RandomState(seed)
+    bright = random.randint(0, 2, size=(n, 4))
+    corner = random.randint(0, 4, size=n)
+    pictures, texts = [], []
+    for row in range(n):
+        picture = random.normal(128, 20, size=(24, 24))
+        for c, (top, left) in enumerate([(0, 0), (0, 12), (12, 0), (12, 12)]):
+            y, x = top + random.randint(0, 5), left + random.randint(0, 5)
+            picture[y : y + 8, x : x + 8] += 80 if bright[row, c] else -80
+        pictures.append(picture.clip(0, 255).astype(np.uint8))
+        words = list(random.choice(WORDS, random.randint(3, 8)))
+        words.insert(random.randint(0, len(words) + 1), CORNERS[corner[row]])
+        texts.append(" ".join(words))
+    frame = pd.DataFrame({"image": cells(pictures), "text": texts})
+    return frame, bright[np.arange(n), corner]

@@ -20,6 +20,7 @@ __all__ = [
 MIN_STEPS = 70
 #: Rows that training shows in all, whatever their number, within 8 and 100 epochs.
 ROW_PASSES = 150_000
+MAX_EPOCHS = 100
 
 
 def automatic_folds(n: int, costs: Sequence[int]) -> int:
@@ -69,11 +70,13 @@ def automatic_epochs(
     n, batch_size : int
     passes : one for each modality, None for as many as there are
     costs : one for each modality, see `Modality.cost`
-    steps : int, at least, for the fusion rule
+    steps : int
+        Those that the fusion rule itself needs.
     """
-    longest = round(min(100, max(8, ROW_PASSES / n)))
+    longest = round(min(MAX_EPOCHS, max(8, ROW_PASSES / n)))
     least = math.ceil(MIN_STEPS * batch_size / n)
     needed = [max(p or longest, least) for p in passes]
     if max(costs) > 1:
         needed = [p for p, cost in zip(needed, costs, strict=True) if cost > 1]
-    return min(longest, max(*needed, math.ceil(steps * batch_size / n)))
+    by_branches = min(longest, max(needed))
+    return max(by_branches, min(MAX_EPOCHS, math.ceil(steps * batch_size / n)))
