@@ -434,9 +434,9 @@ class BaseFusion(BaseEstimator, ABC):
         batch_size = automatic_batch_size(n)
         if not isinstance(self.batch_size, str):
             batch_size = self.batch_size
-        steps: int = network.fusion.steps  # type: ignore[assignment]
+        fusion: Any = network.fusion
         max_epochs = automatic_epochs(
-            n, batch_size, passes=network.passes, costs=costs, steps=steps
+            n, batch_size, passes=network.passes, costs=costs, steps=fusion.steps
         )
         if not isinstance(self.max_epochs, str):
             max_epochs = self.max_epochs

@@ -260,6 +260,15 @@ def test_adaptive_joint_part_can_be_asked_for():
 # ---------------------------------------------------------------- the others
 
 
+def test_bottleneck_knows_where_tokens_stand_and_who_sent_latents():
+    module = build(BottleneckFusion()).eval()
+    z, u, present, tokens = draw(present=torch.ones(B, M, dtype=torch.bool))
+    before = module(z, u, present, tokens).joint
+    turned = [Tokens(h.flip(1), mask) for h, mask in tokens]
+    assert not torch.allclose(module(z, u, present, turned).joint, before, atol=1e-4)
+    assert not torch.allclose(module(-z, u, present, tokens).joint, before, atol=1e-4)
+
+
 def test_mean_averages_what_the_present_modalities_say():
     _, u, present, _ = inputs = draw()
     result = build(MeanFusion())(*inputs)
