@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities import _columns
+from skfusion.modalities import columns as _columns
 from skfusion.modalities.base import Modality
 from skfusion.network import Encoder
 

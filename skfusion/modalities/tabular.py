@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
-from skfusion.modalities import _columns
-from skfusion.modalities._scaling import learn_scale, smooth_clip
+from skfusion.modalities import columns as _columns
 from skfusion.modalities.base import Modality
+from skfusion.modalities.scaling import learn_scale, smooth_clip
 from skfusion.network import Encoder
 
 __all__ = ["TabularModality"]

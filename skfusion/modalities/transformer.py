@@ -11,13 +11,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfusion._sklearn import BaseComposition, VisualBlock
 from skfusion.batch import Block, ModalityBatch
-from skfusion.modalities._resolution import (
-    Columns,
-    as_table,
-    check_frame,
-    check_names,
-    resolve,
-)
 from skfusion.modalities._selection import (
     is_audio,
     is_image,
@@ -28,6 +21,13 @@ from skfusion.modalities._selection import (
 from skfusion.modalities.audio import AudioModality
 from skfusion.modalities.base import Modality
 from skfusion.modalities.image import ImageModality
+from skfusion.modalities.resolution import (
+    Columns,
+    as_table,
+    check_frame,
+    check_names,
+    resolve,
+)
 from skfusion.modalities.series import SeriesModality
 from skfusion.modalities.tabular import TabularModality
 from skfusion.modalities.text import TextModality

@@ -17,16 +17,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, Options, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities._image_encoder import ImageEncoder, patch_side
-from skfusion.modalities._image_features import picture_features
-from skfusion.modalities._image_reading import (
+from skfusion.modalities.base import CellModality
+from skfusion.modalities.image.encoder import ImageEncoder, patch_side
+from skfusion.modalities.image.features import picture_features
+from skfusion.modalities.image.reading import (
     READ_ERRORS,
     PictureReader,
     holds_nothing,
     is_encoded,
     sides,
 )
-from skfusion.modalities.base import CellModality
 from skfusion.network import Encoder
 
 __all__ = ["ImageModality"]

@@ -15,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
-from skfusion.modalities._series_encoder import SeriesEncoder, n_stages
-from skfusion.modalities._series_reading import (
+from skfusion.modalities.base import CellModality, is_absent
+from skfusion.modalities.series.encoder import SeriesEncoder, n_stages
+from skfusion.modalities.series.reading import (
     READ_ERRORS,
     describe,
     fill_gaps,
@@ -25,7 +26,6 @@ from skfusion.modalities._series_reading import (
     read,
     wrong_channels,
 )
-from skfusion.modalities.base import CellModality, is_absent
 from skfusion.network import Encoder
 
 __all__ = ["SeriesModality"]

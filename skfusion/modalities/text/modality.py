@@ -15,9 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities._text_encoder import RARE, TextEncoder
-from skfusion.modalities._text_features import CellTerms, of_pieces
-from skfusion.modalities._text_reading import (
+from skfusion.modalities.base import CellModality, is_absent
+from skfusion.modalities.text.encoder import RARE, TextEncoder
+from skfusion.modalities.text.features import CellTerms, of_pieces
+from skfusion.modalities.text.reading import (
     MAX_UNSEEN,
     N_BUCKETS,
     N_PIECES,
@@ -31,7 +32,6 @@ from skfusion.modalities._text_reading import (
     split_words,
     tokenise,
 )
-from skfusion.modalities.base import CellModality, is_absent
 from skfusion.network import Encoder
 
 __all__ = ["TextModality"]

@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities._audio_encoder import STRIDE, AudioEncoder
-from skfusion.modalities._audio_reading import (
+from skfusion.modalities.audio.encoder import STRIDE, AudioEncoder
+from skfusion.modalities.audio.reading import (
     HOP,
     RANGE,
     READ_ERRORS,
