@@ -343,5 +343,5 @@ class _ExpertEncoder(Encoder):
             noisy = torch.where(hit, noisy.log_softmax(dim=1), inputs["logits"])
         return {"logits": noisy}
 
-    def expert_logits(self, inputs: dict[str, Tensor]) -> Tensor:
+    def known_logits(self, inputs: dict[str, Tensor]) -> Tensor:
         return inputs["logits"]
