@@ -101,6 +101,8 @@ class Patches(Painter):
         if content.ndim == 2 or content.shape[-1] not in (1, 3):
             content = content[..., None]
         rgb = np.broadcast_to(content, (*content.shape[:-1], 3))
+        # Nearly grey, so that blue and orange are not taken for the picture's own.
+        rgb = 0.2 * rgb + 0.8 * rgb.mean(axis=-1, keepdims=True)
         if rgb.ndim == 3:
             rgb = rgb[None]  # (K, H, W, 3)
         keys = [tuple(name[:-4]) for name in self.elements.index]

@@ -192,13 +192,14 @@ class ElementsDisplay:
     def _plot_legend(self, legend: tuple[str, str]) -> None:
         from matplotlib.patches import Patch
 
+        has_ticks = len(self.ax_.get_xticks()) > 0
         self.ax_.legend(
             handles=[
                 Patch(color=colour / 255, label=label)
                 for colour, label in zip((FOR, AGAINST), legend, strict=True)
             ],
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.08),
+            bbox_to_anchor=(0.5, -0.14 if has_ticks else -0.02),
             ncols=2,
             frameon=False,
             fontsize=8,
