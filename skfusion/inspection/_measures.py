@@ -13,7 +13,6 @@ from sklearn.base import is_classifier
 
 from skfusion.batch import ModalityBatch
 from skfusion.corruption import Noise, Swap
-from skfusion.inspection._hiding import has_elements, hide
 from skfusion.inspection._resolving import logits, with_block, with_present
 
 __all__ = [
@@ -215,7 +214,7 @@ def deletion(subject: Subject) -> Iterator[Finding]:
 def element_deletion(subject: Subject, name: str) -> Iterator[Finding]:
     """Does the prediction lose more by its heaviest elements than by random ones?"""
     modality = subject.batch.modalities[name]
-    if not has_elements(modality):
+    if not modality.has_elements:
         return
     elements = subject.final.element_weights(subject.batch, name)
     rows = np.array([len(e) >= FEWEST for e in elements])
@@ -237,7 +236,7 @@ def element_deletion(subject: Subject, name: str) -> Iterator[Finding]:
         f"elements of {name!r}",
         f"loss by the heaviest {SHARE:.0%} / by random {SHARE:.0%}",
         ratio,
-        3.0 if type(modality).__name__ == "TextModality" else 1.5,
+        modality.deletion_target,
         ">=",
         int(rows.sum()),
         "the prediction hangs on the heavy elements",
@@ -295,9 +294,8 @@ def _without(
     for i, first in enumerate(order):
         if len(first) >= FEWEST:
             hidden[i, first[: round(SHARE * len(first))]] = True
-    block = hide(
-        subject.batch.modalities[name], subject.batch.blocks[name], hidden, names
-    )
+    modality = subject.batch.modalities[name]
+    block = modality.hide(subject.batch.blocks[name], hidden, names)
     return with_block(subject.batch, name, block)
 
 

@@ -7,7 +7,6 @@ import html
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from skfusion.batch import Block
 from skfusion.inspection._plotting import INK
-from skfusion.modalities import AudioModality, ImageModality, TextModality
 
-__all__ = ["PAINTERS", "Painter", "painter_of"]
+__all__ = ["AGAINST", "FOR", "PAINTERS", "Painter"]
 
-ORANGE = np.array([242, 142, 43])  # of the shading
-STRENGTH = 0.75  # of the shading of the heaviest element
+#: Blue and orange, which nearly everybody can tell apart.
+FOR, AGAINST = np.array([31, 119, 200]), np.array([240, 134, 20])
+STRENGTH = 0.7  # of the colour of an element as large as the scale
 
 
 class Painter(ABC):
@@ -31,14 +29,21 @@ class Painter(ABC):
     Parameters
     ----------
     elements : Series
-        Weights by element.
+        Signed contributions (or weights) by element.
     content : object
-        What lies behind the weights; each painter says what it needs.
+        What lies behind the elements; each painter says what it needs.
+    scale : float, optional
+        The size that is drawn in full colour; by default that of the largest.
     """
 
-    def __init__(self, elements: pd.Series, content: Any = None) -> None:
+    def __init__(
+        self, elements: pd.Series, content: Any = None, *, scale: float | None = None
+    ) -> None:
         self.elements, self.content = elements, content
-        self.shades = _stand_out(elements.to_numpy(dtype=float))
+        values = elements.to_numpy(dtype=float)
+        scale = scale or float(np.abs(values).max(initial=0.0)) or 1.0
+        #: -1 (against, full colour) to 1 (for, full colour)
+        self.shades = np.clip(values / scale, -1, 1)
 
     @abstractmethod
     def draw(self, ax: Any) -> None:
@@ -49,20 +54,8 @@ class Painter(ABC):
         """A block of HTML."""
 
 
-def _stand_out(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far each weight is above the lightest, 0 to 1; next to 0 if all are even.
-
-    Full strength needs a range of at least half an even share. Relative to the
-    heaviest alone, even weights would all look heavy.
-    """
-    if not len(weights):
-        return weights
-    above = weights - weights.min()
-    return above / (max(above.max(), 0.5 * weights.mean()) or 1.0)
-
-
 class Words(Painter):
-    """Words in their order, shaded by weight; no content needed."""
+    """Words in their order, coloured; no content needed."""
 
     def draw(self, ax: Any) -> None:
         ax.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
@@ -87,9 +80,9 @@ class Words(Painter):
 
     def html(self) -> str:
         spans = [
-            f'<span title="{weight:.3f}" style="background:{_css(shade)};color:{INK};'
+            f'<span title="{value:+.3f}" style="background:{_css(shade)};color:{INK};'
             f'border-radius:4px;padding:1px 4px">{html.escape(str(word))}</span>'
-            for (word, weight), shade in zip(
+            for (word, value), shade in zip(
                 self.elements.items(), self.shades, strict=True
             )
         ]
@@ -108,6 +101,8 @@ class Patches(Painter):
         if content.ndim == 2 or content.shape[-1] not in (1, 3):
             content = content[..., None]
         rgb = np.broadcast_to(content, (*content.shape[:-1], 3))
+        # Nearly grey, so that blue and orange are not taken for the picture's own.
+        rgb = 0.2 * rgb + 0.8 * rgb.mean(axis=-1, keepdims=True)
         if rgb.ndim == 3:
             rgb = rgb[None]  # (K, H, W, 3)
         keys = [tuple(name[:-4]) for name in self.elements.index]
@@ -130,7 +125,7 @@ class Patches(Painter):
 
 
 class Frames(Painter):
-    """Stretches of time over a spectrogram.
+    """Intervals of time over a spectrogram.
 
     The content is an array (n_frames, n_bands), 0 to 255, whose frames span the
     elements; those end with (start, end) in seconds.
@@ -161,40 +156,53 @@ class Frames(Painter):
 
 
 class Bars(Painter):
-    """Bars, the heaviest first; the content maps elements to what stood in the row."""
+    """Signed bars, the largest first; the content maps elements to their cells."""
 
     most = 12
 
-    def _lines(self) -> list[tuple[str, float]]:
-        values = dict(self.content or {})
-        weights = self.elements.to_numpy(dtype=float)
-        heaviest = np.argsort(-weights, kind="stable")[: self.most]
-        names = [self.elements.index[i] for i in heaviest]
-        return [
-            (f"{n} = {_short(values[n])}" if n in values else str(n), float(w))
-            for n, w in zip(names, self.elements.iloc[heaviest], strict=True)
+    def bars(self) -> list[tuple[str, float]]:
+        """(label, value) of each bar; the last one sums up what is too small."""
+        cells = dict(self.content or {})
+        values = self.elements.to_numpy(dtype=float)
+        order = np.argsort(-np.abs(values), kind="stable")
+        shown = order if len(order) <= self.most else order[: self.most - 1]
+        bars = [
+            (f"{n} = {_short(cells[n])}" if n in cells else str(n), float(v))
+            for n, v in zip(self.elements.index[shown], values[shown], strict=True)
         ]
+        if len(shown) < len(order):
+            others = order[len(shown) :]
+            bars.append((f"{len(others)} others", float(values[others].sum())))
+        return bars
 
     def draw(self, ax: Any) -> None:
-        labels, weights = zip(*self._lines(), strict=True)
-        ax.barh(range(len(labels)), weights, color=ORANGE / 255)
+        labels, values = zip(*self.bars(), strict=True)
+        colours = [_colour(value) / 255 for value in values]
+        ax.barh(range(len(labels)), values, color=colours)
         ax.set_yticks(range(len(labels)), labels)
         ax.invert_yaxis()
-        ax.set_xlabel("weight")
-        ax.spines[["top", "right"]].set_visible(False)
+        ax.axvline(0, color=INK, linewidth=0.8)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.tick_params(axis="y", length=0)
 
     def html(self) -> str:
-        heaviest = max(w for _, w in self._lines()) or 1.0
-        rows = [
-            f'<tr><td style="text-align:right">{html.escape(label)}</td>'
-            f'<td style="text-align:left"><div style="background:{_css(1.0)};'
-            f'height:0.8em;width:{12 * weight / heaviest:.2f}em"></div></td>'
-            f"<td>{weight:.3f}</td></tr>"
-            for label, weight in self._lines()
-        ]
+        bars = self.bars()
+        largest = max(abs(value) for _, value in bars) or 1.0
+        left = 12 * max(0.0, -min(value for _, value in bars)) / largest  # em
+        rows = []
+        for label, value in bars:
+            width = 12 * abs(value) / largest
+            indent = left - width if value < 0 else left
+            rows.append(
+                f'<tr><td style="text-align:right">{html.escape(label)}</td>'
+                f'<td style="text-align:left"><div style="margin-left:{indent:.2f}em;'
+                f"background:{_css(np.sign(value))};height:0.8em;"
+                f'width:{width:.2f}em"></div></td><td>{value:+.3f}</td></tr>'
+            )
         return f"<table>{''.join(rows)}</table>"
 
 
+#: By the kind that `Modality.content` names.
 PAINTERS: dict[str, Callable[..., Painter]] = {
     "words": Words,
     "patches": Patches,
@@ -203,64 +211,19 @@ PAINTERS: dict[str, Callable[..., Painter]] = {
 }
 
 
-@singledispatch
-def painter_of(
-    modality: Any, block: Block, row: int, elements: pd.Series, cells: Any
-) -> Painter:
-    """Choose the painter of a modality, and hand it the content of a row.
-
-    Parameters
-    ----------
-    modality : Modality
-    block : Block
-    row : int
-        Position of the row in the block.
-    elements : Series
-        Weights of the row's elements, not empty.
-    cells : dict of str to object
-        What stood in the row's columns of this modality, where that is known.
-    """
-    return Bars(elements, cells)
-
-
-@painter_of.register
-def _(
-    modality: TextModality, block: Block, row: int, elements: pd.Series, cells: Any
-) -> Painter:
-    return Words(elements)
-
-
-@painter_of.register
-def _(
-    modality: ImageModality, block: Block, row: int, elements: pd.Series, cells: Any
-) -> Painter:
-    pixels = block.arrays["pixels"][row]
-    if pixels.ndim == 4:
-        pixels = pixels[block.arrays["there"][row]]
-    return Patches(elements, np.moveaxis(pixels, -3, -1))
-
-
-@painter_of.register
-def _(
-    modality: AudioModality, block: Block, row: int, elements: pd.Series, cells: Any
-) -> Painter:
-    length = block.arrays["length"][row]
-    first = int(np.flatnonzero(length)[0])  # of several columns the first is drawn
-    if len(elements.index[0]) == 3:
-        own = [name[0] == elements.index[0][0] for name in elements.index]
-        elements = elements[own]
-    return Frames(elements, block.arrays["log_mel"][row, first, : length[first]])
+def _colour(value: float) -> NDArray[np.int64]:
+    return AGAINST if value < 0 else FOR
 
 
 def _blend(grey: Any, shade: float) -> NDArray[np.float64]:
-    """Colours, 0 to 255, under a veil of orange."""
-    alpha = STRENGTH * float(shade)
-    return np.asarray(grey, dtype=float) * (1 - alpha) + ORANGE * alpha
+    """Colours, 0 to 255, under a veil of blue or orange."""
+    alpha = STRENGTH * abs(float(shade))
+    return np.asarray(grey, dtype=float) * (1 - alpha) + _colour(shade) * alpha
 
 
 def _css(shade: float) -> str:
-    red, green, blue = ORANGE
-    return f"rgba({red},{green},{blue},{STRENGTH * float(shade):.2f})"
+    red, green, blue = _colour(shade)
+    return f"rgba({red},{green},{blue},{STRENGTH * abs(float(shade)):.2f})"
 
 
 def _png(picture: NDArray[np.uint8], height: int) -> str:
@@ -271,7 +234,7 @@ def _png(picture: NDArray[np.uint8], height: int) -> str:
     file = io.BytesIO()
     image.resize(size, Image.Resampling.NEAREST).save(file, "PNG")
     code = base64.b64encode(file.getvalue()).decode("ascii")
-    return f'<img src="data:image/png;base64,{code}" alt="elements by weight">'
+    return f'<img src="data:image/png;base64,{code}" alt="elements in colour">'
 
 
 def _short(value: Any) -> str:

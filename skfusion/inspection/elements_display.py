@@ -1,4 +1,4 @@
-"""Where the attention inside a modality lay, as a person can look at it."""
+"""What each element of a row added to the prediction, as a person can look at it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import is_classifier
 
-from skfusion.inspection._painters import PAINTERS, Painter, painter_of
+from skfusion.inspection._painters import AGAINST, FOR, PAINTERS, Painter
 from skfusion.inspection._plotting import new_axes
 from skfusion.inspection._resolving import Resolved, quiet_about_empty_rows, resolve
 
@@ -18,19 +18,20 @@ __all__ = ["ElementsDisplay"]
 
 
 class ElementsDisplay:
-    """Elements of some rows, shaded by how far they stand out.
+    """Elements of some rows, coloured by what each added to the prediction.
 
-    Words are shaded in their text, patches over the picture as the model saw it,
-    frames over the spectrogram, and columns are bars. The lightest element of a row
-    has no shade, the heaviest the full one; where the weights are nearly even, all
-    are pale. In a notebook the display shows
-    itself; `plot` draws one row with matplotlib. Use `from_estimator` or
-    `from_predictions` to make one.
+    Words are coloured in their text, patches over the picture as the model saw it,
+    frames over the spectrogram, and columns are bars: blue for the prediction, orange
+    against it. All rows share one scale, so that a pale row is one in which the
+    modality added little. In a notebook the display shows itself; `plot` draws one row
+    with matplotlib. Use `from_estimator` or `from_predictions` to make one.
 
     Parameters
     ----------
     painters : list of objects that draw one row each, or None where it is absent
     titles : list of str
+    legend : tuple of two str, optional
+        What blue and what orange mean.
 
     Attributes
     ----------
@@ -39,13 +40,24 @@ class ElementsDisplay:
     """
 
     def __init__(
-        self, *, painters: Sequence[Painter | None], titles: Sequence[str]
+        self,
+        *,
+        painters: Sequence[Painter | None],
+        titles: Sequence[str],
+        legend: tuple[str, str] | None = None,
     ) -> None:
         self.painters, self.titles = list(painters), list(titles)
+        self.legend = legend
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, modality: str, *, rows: Sequence[int] | None = None
+        cls,
+        estimator: Any,
+        X: Any,
+        modality: str,
+        *,
+        rows: Sequence[int] | None = None,
+        output: Any = None,
     ) -> ElementsDisplay:
         """Look at the elements of some rows.
 
@@ -58,6 +70,10 @@ class ElementsDisplay:
             One of the estimator's `modality_names_`.
         rows : sequence of int, optional
             Positions of the rows to show. By default the first three.
+        output : class or target, optional
+            The class to which the elements contribute; by default the one that is
+            predicted in each row. Of a regression with several targets, the target; by
+            default the first.
 
         Returns
         -------
@@ -68,16 +84,38 @@ class ElementsDisplay:
         rows = np.arange(len(X))[np.asarray(rows, dtype=int)]
         part = X.iloc[rows] if hasattr(X, "iloc") else X[rows]
         batch = found.batch(part)
-        elements = found.final.element_weights(batch, modality)
+        with quiet_about_empty_rows():
+            parts = found.final.element_contributions(batch, modality)
+            names, at = _outputs(found.final, batch, parts.elements, output)
+        elements = [
+            frame.iloc[:, k] if len(frame) else pd.Series([], dtype=float)
+            for frame, k in zip(parts.elements, at, strict=True)
+        ]
+        rest = np.asarray(parts.rest)[np.arange(len(at)), at]
         block, read_by = batch.blocks[modality], batch.modalities[modality]
         cells = _cells(found, part, modality)
-        painters = [
-            painter_of(read_by, block, i, e, cells[i]) if len(e) else None
+        drawn = [
+            read_by.content(block, i, e, cells[i]) if len(e) else None
             for i, e in enumerate(elements)
         ]
-        labels = getattr(part, "index", rows)
+        what = "the prediction"
+        if is_classifier(found.final):
+            what = "the class predicted" if output is None else str(output)
+        labels = list(getattr(part, "index", rows))
         return cls(
-            painters=painters, titles=_titles(found, batch, modality, list(labels))
+            painters=_painters(drawn),
+            titles=[
+                f"row {label}: {title}\n{_sum(modality, name, e, r)}"
+                for label, title, name, e, r in zip(
+                    labels,
+                    _titles(found, batch, modality),
+                    names,
+                    elements,
+                    rest,
+                    strict=True,
+                )
+            ],
+            legend=(f"for {what}", f"against {what}"),
         )
 
     @classmethod
@@ -89,12 +127,13 @@ class ElementsDisplay:
         contents: Sequence[Any] | None = None,
         titles: Sequence[str] | None = None,
     ) -> ElementsDisplay:
-        """Show elements whose weights are known.
+        """Show elements whose contributions or weights are known.
 
         Parameters
         ----------
         elements : list of n_samples Series
-            What `element_weights` returned.
+            A column of each frame that `element_contributions` returned, or what
+            `element_weights` returned.
         kind : {"words", "patches", "frames", "bars"}, default="bars"
         contents : list of n_samples objects, optional
             For "patches" the pictures, arrays (H, W) or (H, W, 3), 0 to 255; for
@@ -113,12 +152,16 @@ class ElementsDisplay:
         if kind in ("patches", "frames") and contents is None:
             raise ValueError(f"kind={kind!r} needs the `contents` under the {kind}.")
         contents = [None] * len(elements) if contents is None else contents
-        painters = [
-            PAINTERS[kind](e, content) if len(e) else None
+        drawn = [
+            (kind, e, content) if len(e) else None
             for e, content in zip(elements, contents, strict=True)
         ]
-        titles = [""] * len(painters) if titles is None else titles
-        return cls(painters=painters, titles=titles)
+        signed = any((e < 0).any() for e in elements)
+        return cls(
+            painters=_painters(drawn),
+            titles=[""] * len(drawn) if titles is None else titles,
+            legend=("for", "against") if signed else None,
+        )
 
     def plot(self, ax: Any = None, *, row: int = 0) -> ElementsDisplay:
         """Draw one row.
@@ -140,22 +183,91 @@ class ElementsDisplay:
         if painter is None:
             self.ax_.set(xticks=[], yticks=[])
             self.ax_.text(0.5, 0.5, "absent", ha="center", va="center")
-        else:
-            painter.draw(self.ax_)
+            return self
+        painter.draw(self.ax_)
+        if self.legend is not None:
+            self._plot_legend(self.legend)
         return self
+
+    def _plot_legend(self, legend: tuple[str, str]) -> None:
+        from matplotlib.patches import Patch
+
+        has_ticks = len(self.ax_.get_xticks()) > 0
+        self.ax_.legend(
+            handles=[
+                Patch(color=colour / 255, label=label)
+                for colour, label in zip((FOR, AGAINST), legend, strict=True)
+            ],
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.14 if has_ticks else -0.02),
+            ncols=2,
+            frameon=False,
+            fontsize=8,
+        )
 
     def _repr_html_(self) -> str:
         blocks = []
+        if self.legend is not None:
+            blocks.append(
+                '<div style="font-size:0.85em">'
+                + " &nbsp; ".join(
+                    f'<span style="color:{_hex(colour)}">&#9632;</span> '
+                    f"{html.escape(label)}"
+                    for colour, label in zip((FOR, AGAINST), self.legend, strict=True)
+                )
+                + "</div>"
+            )
         for painter, title in zip(self.painters, self.titles, strict=True):
             inner = "<i>absent</i>" if painter is None else painter.html()
+            lines = html.escape(title).replace("\n", "<br>")
             blocks.append(
                 '<div style="margin:0.8em 0"><div style="color:#7b8894;'
-                f'font-size:0.85em">{html.escape(title)}</div>{inner}</div>'
+                f'font-size:0.85em">{lines}</div>{inner}</div>'
             )
         return "\n".join(blocks)
 
     def __repr__(self) -> str:
         return f"ElementsDisplay of {len(self.painters)} row(s): {self.titles}"
+
+
+def _painters(drawn: Sequence[tuple[str, pd.Series, Any] | None]) -> list[Any]:
+    """One painter a row, all of one scale; None where the modality is absent."""
+    sizes = [float(row[1].abs().max()) for row in drawn if row is not None]
+    scale = max(sizes, default=1.0)
+    return [
+        None if row is None else PAINTERS[row[0]](row[1], row[2], scale=scale)
+        for row in drawn
+    ]
+
+
+def _outputs(
+    final: Any, batch: Any, frames: Sequence[pd.DataFrame], output: Any
+) -> tuple[list[str], list[int]]:
+    """The class, or the target, that is looked at in each row: name and position."""
+    known = list(final.classes_ if is_classifier(final) else frames[0].columns)
+    if output is not None and output not in known:
+        raise ValueError(
+            f"The 'output' parameter must be None or one of {known}. Got {output!r} "
+            "instead."
+        )
+    if output is None and is_classifier(final):
+        chosen = list(final.predict(batch))
+    else:
+        chosen = [known[0] if output is None else output] * len(frames)
+    alone = not is_classifier(final) and len(known) == 1
+    names = ["the prediction" if alone else str(name) for name in chosen]
+    return names, [known.index(name) for name in chosen]
+
+
+def _sum(modality: str, name: str, elements: pd.Series, rest: float) -> str:
+    """What the elements and the rest add up to."""
+    if not len(elements):
+        return f"{modality} is absent"
+    own = float(elements.sum())
+    return (
+        f"{modality} adds {own + rest:+.3g} to {name}: its elements {own:+.3g}, "
+        f"the rest {rest:+.3g}"
+    )
 
 
 def _cells(found: Resolved, X: Any, modality: str) -> list[Mapping[Any, Any]]:
@@ -166,20 +278,22 @@ def _cells(found: Resolved, X: Any, modality: str) -> list[Mapping[Any, Any]]:
     return [dict(zip(own, row, strict=True)) for row in X[own].to_numpy(dtype=object)]
 
 
-def _titles(found: Resolved, batch: Any, modality: str, labels: list[Any]) -> list[str]:
-    """The row, what is predicted, and how far the modality was relied on."""
+def _titles(found: Resolved, batch: Any, modality: str) -> list[str]:
+    """What is predicted, and the weight of the modality."""
     with quiet_about_empty_rows():
         weight = found.final.modality_weights(batch)[:, found.names.index(modality)]
-        says = found.final.predict(batch)
-        proba = (
-            found.final.predict_proba(batch).max(axis=1)
-            if is_classifier(found.final)
-            else None
-        )
-    titles = []
-    for i, label in enumerate(labels):
-        said = f"{says[i]:.4g}" if proba is None else f"{says[i]} ({proba[i]:.2f})"
-        titles.append(
-            f"row {label}: predicted {said}, weight of {modality} {weight[i]:.2f}"
-        )
-    return titles
+        predicted = found.final.predict(batch)
+        said = [str(p) for p in predicted]
+        if is_classifier(found.final):
+            proba = found.final.predict_proba(batch).max(axis=1)
+            said = [f"{p} ({q:.2f})" for p, q in zip(predicted, proba, strict=True)]
+        elif np.ndim(predicted) == 1:
+            said = [f"{p:.4g}" for p in predicted]
+    return [
+        f"predicted {p}, weight of {modality} {w:.2f}"
+        for p, w in zip(said, weight, strict=True)
+    ]
+
+
+def _hex(colour: Any) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)

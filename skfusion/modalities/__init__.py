@@ -1,5 +1,6 @@
 """Modalities: how each kind of column is cleaned, tokenised and encoded."""
 
+from skfusion.modalities import registry
 from skfusion.modalities.audio import AudioModality
 from skfusion.modalities.base import Modality
 from skfusion.modalities.estimator import EstimatorModality
@@ -22,3 +23,6 @@ __all__ = [
     "TransformerModality",
     "VectorModality",
 ]
+
+# Short names and automatic detection work for whatever is exported here.
+registry.register(globals()[name] for name in __all__)

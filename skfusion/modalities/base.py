@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -28,14 +28,42 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
     :class:`~skfusion.batch.Block`, whose arrays the encoder reads.
 
     To write one: subclass, declare the parameters in `__init__` and in
-    `_parameter_constraints`, write `fit`, `transform`, `build_encoder`, `features` and
-    (where the elements of a row have names) `elements`.
+    `_parameter_constraints`, and write `fit`, `transform`, `build_encoder` and
+    `features`. Where a row has elements (words, patches, ...), write `elements`,
+    `hide` and `linear_terms` too, and set `has_elements`. To let it be named and found
+    automatically, write `short_name` and `detect`, and export the class in
+    ``skfusion/modalities/__init__.py``.
     """
 
-    #: What a pass of the encoder costs. 0: little. 1: so much that of 1,000 rows or
-    #: more, one network is all. 2: so much that it also sets how long all modalities
-    #: learn, and how many networks are trained on fewer rows.
-    cost: ClassVar[int] = 0
+    #: What stands for the modality, with its defaults, in the triples of
+    #: `ModalityTransformer`; None where it cannot be made without arguments.
+    short_name: ClassVar[str | None] = None
+    #: Whether an epoch of its encoder takes long, as with images and sound; there are
+    #: fewer folds then.
+    slow: ClassVar[bool] = False
+    #: Whether `hide` can take elements away one by one.
+    has_elements: ClassVar[bool] = False
+    #: How many times more a prediction must lose by the heaviest 20 % of the elements
+    #: than by random ones, for their weights to count as true.
+    deletion_target: ClassVar[float] = 2.0
+    #: The modality with the lowest rank is the first whose `detect` is asked.
+    detection_rank: ClassVar[int] = 0
+
+    @classmethod
+    def detect(cls, column: Any) -> bool:
+        """Whether the automatic choice gives a column to this modality.
+
+        Parameters
+        ----------
+        column : pandas or polars Series
+            A column of the training rows.
+
+        Returns
+        -------
+        detected : bool
+            False by default: the modality must be asked for.
+        """
+        return False
 
     @abstractmethod
     def transform(self, X: Any) -> Block:
@@ -81,41 +109,113 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
             Finite everywhere; rows in which the modality is absent are all zero.
         """
 
-    def strangeness(self, block: Block) -> NDArray[np.float64] | None:
-        """How unlike the rows of `fit` the content is, where `features` do not show it.
+    def ood_score(self, block: Block) -> NDArray[np.float64] | None:
+        """How far out of distribution the rows are, where `features` do not show it.
 
         Returns
         -------
-        strangeness : ndarray of shape (n_samples,), or None
-            Finite everywhere. No row of `fit` may seem usual for being in it alone.
+        score : ndarray of shape (n_samples,), or None
+            Finite everywhere; higher is less like the rows of `fit`. A row of `fit`
+            must not score lower just because it is one.
         """
         return None
 
-    def elements(self, block: Block, weights: NDArray[Any]) -> list[pd.Series]:
+    def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
         """Name the tokens of each row.
 
         Parameters
         ----------
         block : Block of n_samples rows
-        weights : ndarray of shape (n_samples, n_tokens)
-            Attention of the encoder's tokens; 0 on masked tokens, rows sum to 1.
-            `n_tokens` may exceed what the modality made (padding), never undercut it.
+        values : ndarray of shape (n_samples, n_tokens)
+            One value a token of the encoder, such as its attention or its signed
+            contribution. `n_tokens` may exceed what the modality made (padding), never
+            undercut it.
 
         Returns
         -------
         elements : list of n_samples Series
-            Weights indexed by what a person would call the element (a word, a patch
+            Values indexed by what a person would call the element (a word, a patch
             `(top, left, bottom, right)` in pixels, an interval `(start, end)` in
-            seconds, a column); they sum to 1. Empty where the modality is absent.
+            seconds, a column). Empty where the modality is absent.
         """
         names = pd.Index(self._element_names(), tupleize_cols=False)
-        weights = np.asarray(weights, dtype=np.float64)
+        values = np.asarray(values, dtype=np.float64)
         return [
-            pd.Series(w[: len(names)], index=names)
+            pd.Series(v[: len(names)], index=names)
             if here
             else pd.Series([], dtype=float)
-            for w, here in zip(weights, block.present, strict=True)
+            for v, here in zip(values, block.present, strict=True)
         ]
+
+    def linear_terms(
+        self, block: Block, coef: NDArray[Any], center: NDArray[Any]
+    ) -> NDArray[np.float64] | None:
+        """Split a linear model on `features` among the tokens.
+
+        The model gives ``(features(block) - center) @ coef``; the term of a token is
+        what its own features add to that.
+
+        Parameters
+        ----------
+        block : Block of n_samples rows
+        coef : ndarray of shape (n_features, n_outputs)
+        center : ndarray of shape (n_features,)
+            0 where the features are sparse.
+
+        Returns
+        -------
+        terms : ndarray of shape (n_samples, n_tokens, n_outputs), or None
+            Tokens as in `elements`; 0 where the modality is absent. What belongs to no
+            token is left out. None where features belong to no token at all.
+        """
+        return None
+
+    def hide(
+        self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
+    ) -> Block:
+        """Make a block in which some elements say nothing.
+
+        Parameters
+        ----------
+        block : Block of n_samples rows
+        hidden : ndarray of shape (n_samples, n_elements), bool
+            True = hide the element that stands there in the row's `elements`.
+        names : list of n_samples Index
+            The elements of each row, as `elements` names them.
+
+        Returns
+        -------
+        block : Block
+        """
+        raise TypeError(f"{type(self).__name__} has no elements that can be hidden.")
+
+    def content(
+        self, block: Block, row: int, elements: pd.Series, cells: Mapping[Any, Any]
+    ) -> tuple[str, pd.Series, Any]:
+        """What a display draws of a row.
+
+        Parameters
+        ----------
+        block : Block
+        row : int
+            Position of the row in the block.
+        elements : Series
+            Values of the row's elements, not empty.
+        cells : dict of str to object
+            What stood in the row's columns of this modality, where that is known.
+
+        Returns
+        -------
+        kind : {"words", "patches", "frames", "bars"}
+            How it is drawn.
+        elements : Series
+            Those that are drawn.
+        content : object
+            What lies behind them: nothing for "words"; for "patches" pixels (H, W, C)
+            or (n_columns, H, W, C), for "frames" a spectrogram (n_frames, n_bands),
+            both from 0 to 255; for "bars" a dict of what stood in the columns.
+        """
+        return "bars", elements, cells
 
     def _element_names(self) -> Sequence[Any] | pd.Index:
         """Names of the tokens where they are the same in every row."""

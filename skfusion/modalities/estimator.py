@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities import _columns
+from skfusion.modalities import columns as _columns
 from skfusion.modalities.base import Modality
 from skfusion.network import Encoder
 
@@ -343,5 +343,5 @@ class _ExpertEncoder(Encoder):
             noisy = torch.where(hit, noisy.log_softmax(dim=1), inputs["logits"])
         return {"logits": noisy}
 
-    def expert_logits(self, inputs: dict[str, Tensor]) -> Tensor:
+    def known_logits(self, inputs: dict[str, Tensor]) -> Tensor:
         return inputs["logits"]

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
-from skfusion.modalities import _columns
-from skfusion.modalities._scaling import learn_scale, smooth_clip
+from skfusion.modalities import columns as _columns
 from skfusion.modalities.base import Modality
+from skfusion.modalities.scaling import learn_scale, smooth_clip
 from skfusion.network import Encoder
 
 __all__ = ["TabularModality"]
@@ -88,6 +88,8 @@ class TabularModality(Modality):
     array([ True,  True, False])
     """
 
+    short_name = "tabular"
+    has_elements = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_bins": [Interval(Integral, 1, None, closed="left")],
         "min_frequency": [Interval(Integral, 1, None, closed="left")],
@@ -211,7 +213,7 @@ class TabularModality(Modality):
         # Many categories of few rows each are learned by heart: measured on drug names.
         n_rows = max((int(c.sum()) for c in self._counts), default=0)
         if sum(len(c) for c in self._counts) > 0.1 * n_rows > 0:
-            encoder.passes = 5
+            encoder.max_epochs = 5
         return encoder
 
     def features(self, block: Block) -> NDArray[np.float32]:
@@ -236,6 +238,23 @@ class TabularModality(Modality):
         if not matrix.shape[1]:
             return np.zeros((len(block), 1), dtype=np.float32)
         return matrix * block.present[:, None]
+
+    def hide(
+        self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
+    ) -> Block:
+        """Let cells be missing."""
+        arrays = {key: array.copy() for key, array in block.arrays.items()}
+        first = 0
+        for key in ("numbers", "codes"):
+            n_columns = arrays[key].shape[1]
+            size, n_tokens = _grouping(n_columns, self.max_tokens)
+            gone = np.repeat(hidden[:, first : first + n_tokens], size, axis=1)
+            gone = gone[:, :n_columns]
+            arrays[key][gone] = 0
+            if key == "numbers":
+                arrays["missing"][gone] = 1
+            first += n_tokens
+        return Block(arrays, block.present, block.cells)
 
     def _element_names(self) -> Sequence[Any]:
         numbers = [f"{c}: {part}" if part else c for c, part in self._number_names]

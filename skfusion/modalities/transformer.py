@@ -11,39 +11,19 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfusion._sklearn import BaseComposition, VisualBlock
 from skfusion.batch import Block, ModalityBatch
-from skfusion.modalities._resolution import (
+from skfusion.modalities import registry
+from skfusion.modalities.base import Modality
+from skfusion.modalities.resolution import (
     Columns,
     as_table,
     check_frame,
     check_names,
     resolve,
 )
-from skfusion.modalities._selection import (
-    is_audio,
-    is_image,
-    is_series,
-    is_text,
-    is_vector,
-)
-from skfusion.modalities.audio import AudioModality
-from skfusion.modalities.base import Modality
-from skfusion.modalities.image import ImageModality
-from skfusion.modalities.series import SeriesModality
 from skfusion.modalities.tabular import TabularModality
-from skfusion.modalities.text import TextModality
-from skfusion.modalities.vector import TransformerModality, VectorModality
+from skfusion.modalities.vector import TransformerModality
 
 __all__ = ["ModalityTransformer", "check_frame"]
-
-#: Short names for the default of each kind.
-ALIASES: dict[str, Callable[[], Modality]] = {
-    "tabular": TabularModality,
-    "text": TextModality,
-    "image": ImageModality,
-    "audio": AudioModality,
-    "series": SeriesModality,
-    "vector": VectorModality,
-}
 
 
 class ModalityTransformer(TransformerMixin, BaseComposition):
@@ -56,17 +36,17 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
     ----------
     modalities : list of (name, transformer, columns), or None, default=None
         - name : str. Names the modality in results and in nested parameters.
-        - transformer : a modality such as `TextModality()`; one of the names
-          ``"tabular"``, ``"text"``, ``"image"``, ``"audio"``, ``"series"``,
-          ``"vector"`` for a modality with its defaults; ``"drop"``; or any
-          scikit-learn transformer, whose output is treated as a vector.
+        - transformer : a modality such as `TextModality()`; the `short_name` of one
+          (``"tabular"``, ``"text"``, ``"image"``, ...) for its defaults; ``"drop"``;
+          or any scikit-learn transformer, whose output is treated as a vector.
         - columns : str, int, list of them, slice, boolean mask or callable. Columns as
           in `ColumnTransformer`: a callable such as
           :class:`~sklearn.compose.make_column_selector` is given the frame. Columns
           may feed several modalities; columns that feed none are not used.
 
-        None finds the modalities from the columns: pictures, sounds, series, vectors
-        and free text become a modality each, and all the rest forms a table.
+        None finds the modalities from the columns: those that a modality detects
+        (pictures, sounds, series, vectors, free text) become one each, and all the
+        rest forms a table.
 
     Attributes
     ----------
@@ -130,11 +110,12 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
         nested = {key.split("__")[0] for key in params if "__" in key}
         if nested and self.modalities and _are_triples(self.modalities):
             # A short name has no parameters of its own: let the modality stand for it.
+            known = registry.by_short_name()
             self.modalities = [
                 (
                     name,
-                    ALIASES[t]()
-                    if name in nested and isinstance(t, str) and t in ALIASES
+                    known[t]()
+                    if name in nested and isinstance(t, str) and t in known
                     else t,
                     columns,
                 )
@@ -309,20 +290,21 @@ def _check_triples(triples: Any, reserved: Iterable[str]) -> None:
 
 def _as_modality(name: str, transformer: Any) -> Modality:
     """A fresh, unfitted modality for what stands in the triple."""
+    known = registry.by_short_name()
     if isinstance(transformer, str):
-        if transformer not in ALIASES:
+        if transformer not in known:
             raise ValueError(
-                f"Modality {name!r}: {transformer!r} is not one of {sorted(ALIASES)} "
+                f"Modality {name!r}: {transformer!r} is not one of {sorted(known)} "
                 "or 'drop'."
             )
-        return ALIASES[transformer]()
+        return known[transformer]()
     if isinstance(transformer, Modality):
         return clone(transformer)
     if isinstance(transformer, BaseEstimator) and hasattr(transformer, "transform"):
         return TransformerModality(clone(transformer))
     raise TypeError(
         f"Modality {name!r} must be a modality, a scikit-learn transformer (with fit "
-        f"and transform) or one of {sorted(ALIASES)}. Got {transformer!r} instead"
+        f"and transform) or one of {sorted(known)}. Got {transformer!r} instead"
         + (
             "; put an estimator that predicts into EstimatorModality(...)."
             if hasattr(transformer, "predict")
@@ -333,29 +315,19 @@ def _as_modality(name: str, transformer: Any) -> Modality:
 
 # ---------------------------------------------------------------- automatic choice
 
-#: The first selector that says yes decides; what none wants goes into the table.
-SELECTORS: tuple[tuple[Callable[[Any], bool], Callable[[], Modality]], ...] = (
-    (is_image, ImageModality),
-    (is_audio, AudioModality),
-    (is_vector, VectorModality),
-    (is_series, SeriesModality),
-    (is_text, TextModality),
-)
-
 
 def find_modalities(X: Any) -> list[tuple[str, Any, Any]]:
-    """Choose a modality for each column by the ordered table `SELECTORS`."""
+    """Give each column to the first modality that detects it, the rest to a table."""
     if not hasattr(X, "columns"):
         return [("tabular", TabularModality(), slice(None))]
     found: list[tuple[str, Any, Any]] = []
     rest = []
     for column in X.columns:
-        values = X[column]
-        kind = next((make for test, make in SELECTORS if test(values)), None)
-        if kind is None:
+        detected = registry.detect(X[column])
+        if detected is None:
             rest.append(column)
         else:
-            found.append((_free_name(str(column), found), kind(), column))
+            found.append((_free_name(str(column), found), detected(), column))
     if rest:
         found.append((_free_name("tabular", found), TabularModality(), rest))
     return found

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from skfusion._sklearn import StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities import _columns
-from skfusion.modalities._scaling import learn_scale, smooth_clip
+from skfusion.modalities import columns as _columns
 from skfusion.modalities.base import Modality, is_absent
+from skfusion.modalities.detection import numeric_cells
+from skfusion.modalities.scaling import learn_scale, smooth_clip
 from skfusion.network import Encoder
 
 __all__ = ["TransformerModality", "VectorModality"]
@@ -69,6 +70,8 @@ class VectorModality(Modality):
     Block(x: float32(3, 2); 2 of 3 rows present)
     """
 
+    short_name = "vector"
+    detection_rank = 30
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "scaling": [StrOptions({"standard", "robust", "none"})],
     }
@@ -84,6 +87,12 @@ class VectorModality(Modality):
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    @classmethod
+    def detect(cls, column: Any) -> bool:
+        """Lists or arrays of numbers of one dimension and one length."""
+        cells = numeric_cells(column)
+        return bool(cells) and len({c.shape for c in cells}) == 1 and cells[0].ndim == 1
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> VectorModality:

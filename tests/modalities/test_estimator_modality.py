@@ -315,7 +315,7 @@ def test_unequal_lengths_are_an_error(iris):
 
 
 @pytest.mark.parametrize("estimator", [LogisticRegression(max_iter=500), Ridge()])
-def test_encoder_gives_one_token_and_the_expert_logits(estimator, iris):
+def test_encoder_gives_one_token_and_known_logits(estimator, iris):
     X = iris[0]
     y = iris[1] if isinstance(estimator, LogisticRegression) else X[:, 0]
     modality = EstimatorModality(estimator)
@@ -325,7 +325,7 @@ def test_encoder_gives_one_token_and_the_expert_logits(estimator, iris):
     h, mask = encoder(inputs)
     assert h.shape == (150, 1, 8)
     assert mask.all()
-    assert torch.equal(encoder.expert_logits(inputs), inputs["logits"])
+    assert torch.equal(encoder.known_logits(inputs), inputs["logits"])
     double, _ = encoder.double()({"logits": inputs["logits"].double()})
     torch.testing.assert_close(double.float(), h, rtol=1e-4, atol=1e-5)
 

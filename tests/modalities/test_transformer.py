@@ -1,9 +1,12 @@
+import io
 import pickle
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import soundfile
+from PIL import Image
 from sklearn.base import clone
 from sklearn.compose import make_column_selector
 from sklearn.decomposition import PCA
@@ -20,13 +23,14 @@ from skfusion.modalities import (
     AudioModality,
     EstimatorModality,
     ImageModality,
+    Modality,
     SeriesModality,
     TabularModality,
     TextModality,
     TransformerModality,
     VectorModality,
+    registry,
 )
-from skfusion.modalities.transformer import ALIASES, SELECTORS
 
 N = 40
 
@@ -162,7 +166,9 @@ def test_polars_frame_gives_what_pandas_gives(frame):
 
 
 def test_every_short_name_stands_for_a_modality_with_its_defaults(frame):
-    assert set(ALIASES) == {"tabular", "text", "image", "audio", "series", "vector"}
+    known = registry.by_short_name()
+    assert set(known) == {"tabular", "text", "image", "audio", "series", "vector"}
+    assert all(isinstance(known[name](), Modality) for name in known)
     fitted = only(["a", "b"], "vector").fit(frame).named_modalities_.it
     assert fitted.get_params() == VectorModality().get_params()
 
@@ -484,18 +490,35 @@ def test_kind_is_found_from_the_cells(column, kind):
     assert isinstance(found["n"], TabularModality)
 
 
-def test_selectors_are_one_ordered_table():
-    kinds = [kind for _, kind in SELECTORS]
-    assert kinds == [
-        ImageModality,
-        AudioModality,
-        VectorModality,
-        SeriesModality,
-        TextModality,
-    ]
+@pytest.mark.parametrize(
+    "column, kinds",
+    [
+        (cells(*RNG.integers(0, 255, (30, 4, 4), np.uint8)), ["image", "series"]),
+        (cells(*RNG.normal(size=(30, 5))), ["vector", "series"]),
+        (cells(*[f"my own photo {i}.png" for i in range(40)]), ["image", "text"]),
+        (cells(*[f"a short talk {i}.wav" for i in range(40)]), ["audio", "text"]),
+    ],
+)
+def test_of_modalities_that_want_a_column_the_first_by_rank_gets_it(column, kinds):
+    known = registry.by_short_name()
+    assert {name for name in known if known[name].detect(column)} == set(kinds)
+    assert registry.detect(column) is known[kinds[0]]
 
 
-def test_what_no_selector_wants_becomes_one_table(frame):
+def test_bytes_of_pictures_and_sounds_are_told_apart():
+    def encoded(form):
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(file, form)
+        return file.getvalue()
+
+    for form in ("PNG", "JPEG", "WEBP", "BMP"):  # WEBP begins as WAV does
+        assert registry.detect(cells(*[encoded(form)] * 4)) is ImageModality
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(800), 8000, format="WAV")
+    assert registry.detect(cells(*[file.getvalue()] * 4)) is AudioModality
+
+
+def test_what_no_modality_detects_becomes_one_table(frame):
     frame["note"] = SENTENCES + SENTENCES[:10]
     transformer = ModalityTransformer().fit(frame)
     assert columns_of(transformer) == {

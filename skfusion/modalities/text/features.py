@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skfusion.modalities._text_reading import row_counts
+from skfusion.modalities.text.reading import row_counts
 
 __all__ = ["CellTerms", "of_pieces"]
 

@@ -479,7 +479,7 @@ def test_only_colour_pictures_are_mirrored_unless_asked(colours, greys):
 
 
 def test_disturbed_pictures_stay_like_themselves(greys):
-    from skfusion.modalities._image_encoder import disturb
+    from skfusion.modalities.image.encoder import disturb
 
     x = torch.from_numpy(np.stack(greys)).float()[:, None]
     x = (x - x.mean()) / x.std()

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from skfusion.modalities import AudioModality
-from skfusion.modalities._audio_reading import mel_filters
+from skfusion.modalities.audio.reading import mel_filters
 
 RATE = 8000
 

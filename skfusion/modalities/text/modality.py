@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
@@ -15,9 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities._text_encoder import RARE, TextEncoder
-from skfusion.modalities._text_features import CellTerms, of_pieces
-from skfusion.modalities._text_reading import (
+from skfusion.modalities.base import CellModality, is_absent
+from skfusion.modalities.detection import sample_cells
+from skfusion.modalities.text.encoder import RARE, TextEncoder
+from skfusion.modalities.text.features import CellTerms, of_pieces
+from skfusion.modalities.text.reading import (
     MAX_UNSEEN,
     N_BUCKETS,
     N_PIECES,
@@ -31,7 +33,6 @@ from skfusion.modalities._text_reading import (
     split_words,
     tokenise,
 )
-from skfusion.modalities.base import CellModality, is_absent
 from skfusion.network import Encoder
 
 __all__ = ["TextModality"]
@@ -105,6 +106,10 @@ class TextModality(CellModality):
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "token_dropout": [Interval(Real, 0, 1, closed="left")],
     }
+    short_name = "text"
+    has_elements = True
+    deletion_target = 3.0
+    detection_rank = 50
     _cell_name = "text"
     _cell_formats = "a str"
 
@@ -130,6 +135,16 @@ class TextModality(CellModality):
         self.embedding_dim = embedding_dim
         self.token_dropout = token_dropout
         self.on_error = on_error
+
+    @classmethod
+    def detect(cls, column: Any) -> bool:
+        """Strings that rarely repeat and have several words."""
+        cells = sample_cells(column, 1000)
+        if not cells or not all(isinstance(c, str) for c in cells):
+            return False
+        unique = set(cells)
+        words = sum(len(c.split()) for c in unique) / len(unique)
+        return len(unique) > min(30, 0.5 * len(cells)) and words >= 2
 
     # ------------------------------------------------------------ fit, transform
 
@@ -390,7 +405,7 @@ class TextModality(CellModality):
         """Of each order; the common ones come first."""
         return [int((g.counts >= RARE).sum()) for g in self._ngrams]
 
-    def strangeness(self, block: Block) -> NDArray[np.float64] | None:
+    def ood_score(self, block: Block) -> NDArray[np.float64] | None:
         """Minus the log of the share of words that begin a common n-gram."""
         check_is_fitted(self)
         if not self._ngrams:
@@ -414,15 +429,15 @@ class TextModality(CellModality):
         term = np.concatenate(ids)
         return np.tile(cell, len(ids))[term > 0], term[term > 0] - 1
 
-    def elements(self, block: Block, weights: NDArray[Any]) -> list[pd.Series]:
-        """Weights of the words, as written, in their order.
+    def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
+        """Values of the words, as written, in their order.
 
-        An n-gram's weight belongs to the word it begins with.
+        To the encoder, an n-gram belongs to the word it begins with.
 
         Parameters
         ----------
         block : Block of n_samples rows
-        weights : ndarray of shape (n_samples, n_tokens)
+        values : ndarray of shape (n_samples, n_tokens)
 
         Returns
         -------
@@ -430,11 +445,35 @@ class TextModality(CellModality):
             A word that occurs twice is there twice; empty where the row is absent.
         """
         out = []
-        for i, (here, w) in enumerate(zip(block.present, weights, strict=True)):
+        for i, (here, v) in enumerate(zip(block.present, values, strict=True)):
             words: list[str] = []
             if here and block.cells is not None:
                 parts = block.cells[i].split(SEPARATOR)
                 words = [w for part in parts for w in split_words(part)]
             words = words[: self.max_tokens]
-            out.append(pd.Series(w[: len(words)], index=words, dtype=float))
+            out.append(pd.Series(v[: len(words)], index=words, dtype=float))
         return out
+
+    def hide(
+        self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
+    ) -> Block:
+        """Take words out, with the n-grams that they are part of."""
+        words = block.arrays["words"].copy()
+        ngrams = block.arrays["ngrams"].copy()
+        gone = np.zeros(words.shape, dtype=bool)
+        width = min(gone.shape[1], hidden.shape[1])
+        gone[:, :width] = hidden[:, :width]
+        words[gone] = 0
+        for step in range(ngrams.shape[2]):  # n-grams of step + 2 words
+            broken = gone.copy()
+            for ahead in range(1, step + 2):
+                broken[:, :-ahead] |= gone[:, ahead:]
+            ngrams[..., step][broken] = 0
+        arrays = {**block.arrays, "words": words, "ngrams": ngrams}
+        return Block(arrays, block.present, block.cells)
+
+    def content(
+        self, block: Block, row: int, elements: pd.Series, cells: Mapping[Any, Any]
+    ) -> tuple[str, pd.Series, Any]:
+        """The words themselves."""
+        return "words", elements, None

@@ -500,14 +500,14 @@ def test_word_salad_is_strange():
     salad = [" ".join(rng.permutation(text.split())) for text in texts]
     modality = TextModality().fit(pd.DataFrame({"t": texts}))
     usual, strange = (
-        modality.strangeness(modality.transform(pd.DataFrame({"t": t})))
+        modality.ood_score(modality.transform(pd.DataFrame({"t": t})))
         for t in (texts, salad)
     )
     assert np.mean(strange > usual) > 0.95
 
 
-def test_strangeness_is_finite_and_needs_ngrams():
+def test_ood_score_is_finite_and_needs_ngrams():
     X = pd.DataFrame({"t": ["one two", None, "", "three"]})
     pairs, words = TextModality(), TextModality(ngram_range=(1, 1))
-    assert np.isfinite(pairs.strangeness(pairs.fit_transform(X))).all()
-    assert words.strangeness(words.fit_transform(X)) is None
+    assert np.isfinite(pairs.ood_score(pairs.fit_transform(X))).all()
+    assert words.ood_score(words.fit_transform(X)) is None

@@ -6,7 +6,7 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from skfusion.modalities.base import is_absent
+from skfusion.modalities.detection import are_paths
 
-__all__ = ["READ_ERRORS", "PictureReader", "holds_nothing", "is_encoded", "sides"]
+__all__ = [
+    "READ_ERRORS",
+    "PictureReader",
+    "are_pictures",
+    "holds_nothing",
+    "is_encoded",
+    "sides",
+]
 
 #: What Pillow and NumPy raise on a cell that they cannot read.
 READ_ERRORS = (
@@ -26,6 +34,10 @@ READ_ERRORS = (
 )
 #: Values that sensors and file formats call white.
 WHITES = (1, 255, 1023, 4095, 16383, 65535)
+#: Endings of the files that Pillow reads, but for documents and films.
+ENDINGS = frozenset(
+    e for e, kind in Image.registered_extensions().items() if kind in Image.OPEN
+) - {".pdf", ".mpg", ".mpeg"}
 REMEDY = "pass pictures as (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)."
 
 
@@ -37,6 +49,19 @@ def holds_nothing(cell: Any) -> bool:
 def is_encoded(cell: Any) -> bool:
     """Tell whether a cell is a file or its bytes, so that decoding takes the time."""
     return isinstance(cell, str | os.PathLike | bytes | bytearray | memoryview)
+
+
+def are_pictures(cells: Sequence[Any]) -> bool:
+    """Tell whether a sample of cells looks like pictures of one sort."""
+    if all(isinstance(c, Image.Image) for c in cells) or are_paths(cells, ENDINGS):
+        return True
+    if all(isinstance(c, bytes) for c in cells):
+        return sides(cells[0]) is not None
+    return all(
+        isinstance(c, np.ndarray)
+        and (c.ndim == 3 or (c.ndim == 2 and c.dtype == np.uint8))
+        for c in cells
+    )
 
 
 def sides(cell: Any) -> tuple[int, int] | None:

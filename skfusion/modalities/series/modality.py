@@ -15,8 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
-from skfusion.modalities._series_encoder import SeriesEncoder, n_stages
-from skfusion.modalities._series_reading import (
+from skfusion.modalities.base import CellModality, is_absent
+from skfusion.modalities.detection import numeric_cells
+from skfusion.modalities.series.encoder import SeriesEncoder, n_stages
+from skfusion.modalities.series.reading import (
     READ_ERRORS,
     describe,
     fill_gaps,
@@ -25,7 +27,6 @@ from skfusion.modalities._series_reading import (
     read,
     wrong_channels,
 )
-from skfusion.modalities.base import CellModality, is_absent
 from skfusion.network import Encoder
 
 __all__ = ["SeriesModality"]
@@ -92,7 +93,9 @@ class SeriesModality(CellModality):
         "max_length": [Interval(Integral, 8, None, closed="left")],
         "augment": ["boolean"],
     }
-    cost = 1
+    short_name = "series"
+    has_elements = True
+    detection_rank = 40
     _cell_name = "series"
     _cell_formats = "numbers of shape (T,) or (channels, T)."
 
@@ -106,6 +109,11 @@ class SeriesModality(CellModality):
         self.max_length = max_length
         self.augment = augment
         self.on_error = on_error
+
+    @classmethod
+    def detect(cls, column: Any) -> bool:
+        """Lists or arrays of numbers, of one or two dimensions."""
+        return any(c.ndim <= 2 for c in numeric_cells(column))
 
     def fit(self, X: Any, y: Any = None) -> SeriesModality:
         """Learn channels, scales and lengths from the training series.
@@ -293,13 +301,13 @@ class SeriesModality(CellModality):
         """
         return np.where(block.present[:, None], block.arrays["statistics"], 0)
 
-    def elements(self, block: Block, weights: NDArray[Any]) -> list[pd.Series]:
+    def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
         """Name the tokens of each row by their interval of time.
 
         Returns
         -------
         elements : list of n_samples Series
-            Weights indexed by "statistics" and by ``(start, end)`` in steps of the
+            Values indexed by "statistics" and by ``(start, end)`` in steps of the
             series as it was given; `end` is excluded.
         """
         stride = 2 ** n_stages(self.n_steps_)
@@ -312,6 +320,23 @@ class SeriesModality(CellModality):
                 names.append((t * width, min((t + 1) * width, n_raw)))
             index = pd.Index(names, dtype=object, tupleize_cols=False)
             elements.append(
-                pd.Series(weights[i, : len(names)], index=index, dtype=float)
+                pd.Series(values[i, : len(names)], index=index, dtype=float)
             )
         return elements
+
+    def hide(
+        self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
+    ) -> Block:
+        """Give steps the median of their channel; statistics, their mean."""
+        values = block.arrays["values"].copy()
+        statistics = block.arrays["statistics"].copy()
+        for i, k in zip(*np.nonzero(hidden), strict=True):
+            if isinstance(names[i][k], str):
+                statistics[i] = 0
+                continue
+            n_raw, length = (int(block.arrays[key][i]) for key in ("n_raw", "length"))
+            step = -(-n_raw // length)
+            start, end = names[i][k]
+            values[i, :, start // step : -(-end // step)] = 0
+        arrays = {**block.arrays, "values": values, "statistics": statistics}
+        return Block(arrays, block.present, block.cells)

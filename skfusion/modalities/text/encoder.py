@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skfusion.modalities._text_reading import N_BUCKETS
+from skfusion.modalities.text.reading import N_BUCKETS
 from skfusion.network import Encoder
 
 __all__ = ["RARE", "TextEncoder"]
@@ -34,7 +34,7 @@ class TextEncoder(Encoder):
     """
 
     # Measured: 3 of 1 to 12 on drug reviews, by held-out log-loss.
-    passes = 3
+    max_epochs = 3
     pieces: Tensor
     frequency: Tensor
 

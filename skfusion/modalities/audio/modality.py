@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -17,13 +17,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities._audio_encoder import STRIDE, AudioEncoder
-from skfusion.modalities._audio_reading import (
+from skfusion.modalities.audio.encoder import STRIDE, AudioEncoder
+from skfusion.modalities.audio.reading import (
     HOP,
     RANGE,
     READ_ERRORS,
     STEP,
     WINDOW,
+    are_sounds,
     holds_nothing,
     hop_of,
     log_mel,
@@ -33,6 +34,7 @@ from skfusion.modalities._audio_reading import (
     resample,
 )
 from skfusion.modalities.base import CellModality
+from skfusion.modalities.detection import sample_cells
 from skfusion.network import Encoder
 
 __all__ = ["AudioModality"]
@@ -112,7 +114,10 @@ class AudioModality(CellModality):
         "n_mels": [Interval(Integral, 8, 256, closed="both")],
         "augment": ["boolean"],
     }
-    cost = 1
+    short_name = "audio"
+    slow = True
+    has_elements = True
+    detection_rank = 20
     _cell_name = "sound"
     _cell_formats = (
         "a path, the bytes of a WAV, FLAC, OGG or MP3 file, an array of samples, or "
@@ -133,6 +138,12 @@ class AudioModality(CellModality):
         self.n_mels = n_mels
         self.augment = augment
         self.on_error = on_error
+
+    @classmethod
+    def detect(cls, column: Any) -> bool:
+        """Tuples (samples, rate), names of sound files, or their bytes."""
+        cells = sample_cells(column, 20)
+        return bool(cells) and are_sounds(cells)
 
     def fit(self, X: Any, y: Any = None) -> AudioModality:
         """Learn rate, duration and band statistics from the training sounds.
@@ -289,13 +300,13 @@ class AudioModality(CellModality):
             )
         return out.reshape(n, -1)
 
-    def elements(self, block: Block, weights: NDArray[Any]) -> list[pd.Series]:
+    def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
         """Name the tokens of each row by their interval of time.
 
         Returns
         -------
         elements : list of n_samples Series
-            Weights indexed by ``(start, end)`` in seconds, counted from the beginning
+            Values indexed by ``(start, end)`` in seconds, counted from the beginning
             of the sound as it was given; with several columns, by
             ``(column, start, end)``.
         """
@@ -305,7 +316,7 @@ class AudioModality(CellModality):
         elements = []
         for i, here in enumerate(block.present):
             names: list[tuple[Any, ...]] = []
-            values: list[float] = []
+            own: list[float] = []
             for t, j in np.ndindex(math.ceil(length[i].max() / STRIDE), n_columns):
                 if not here or t * STRIDE >= length[i, j]:
                     continue
@@ -314,7 +325,39 @@ class AudioModality(CellModality):
                 span = (round(a * frame, 3), round(b * frame, 3))
                 column = () if n_columns == 1 else (self._column_names[j],)
                 names.append((*column, *span))
-                values.append(weights[i, t * n_columns + j])
+                own.append(values[i, t * n_columns + j])
             index = pd.Index(names, dtype=object, tupleize_cols=False)
-            elements.append(pd.Series(values, index=index, dtype=float))
+            elements.append(pd.Series(own, index=index, dtype=float))
         return elements
+
+    def hide(
+        self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
+    ) -> Block:
+        """Give frames the mean loudness of each band in the training sounds."""
+        codes = block.arrays["log_mel"].copy()
+        length = block.arrays["length"]
+        mean = np.round((self.band_mean_ + RANGE) / STEP).astype(codes.dtype)
+        for i in np.flatnonzero(hidden.any(axis=1)):
+            spans = [name[-2:] for name in names[i]]
+            keys = [name[:-2] for name in names[i]]  # the column, where there are more
+            columns = dict(
+                zip(dict.fromkeys(keys), np.flatnonzero(length[i]), strict=True)
+            )
+            for k in np.flatnonzero(hidden[i]):
+                j = columns[keys[k]]
+                own = [s for s, key in zip(spans, keys, strict=True) if key == keys[k]]
+                a_frame = (own[-1][1] - own[0][0]) / length[i, j]  # seconds
+                start, end = (round((s - own[0][0]) / a_frame) for s in spans[k])
+                codes[i, j, start:end] = mean
+        return Block({**block.arrays, "log_mel": codes}, block.present, block.cells)
+
+    def content(
+        self, block: Block, row: int, elements: pd.Series, cells: Mapping[Any, Any]
+    ) -> tuple[str, pd.Series, Any]:
+        """Intervals over the spectrogram; of several columns the first is drawn."""
+        length = block.arrays["length"][row]
+        first = int(np.flatnonzero(length)[0])
+        if len(elements.index[0]) == 3:
+            own = [name[0] == elements.index[0][0] for name in elements.index]
+            elements = elements[own]
+        return "frames", elements, block.arrays["log_mel"][row, first, : length[first]]

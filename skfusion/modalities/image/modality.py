@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
 from typing import Any, ClassVar, Literal
@@ -17,16 +17,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, Options, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities._image_encoder import ImageEncoder, patch_side
-from skfusion.modalities._image_features import picture_features
-from skfusion.modalities._image_reading import (
+from skfusion.modalities.base import CellModality
+from skfusion.modalities.detection import sample_cells
+from skfusion.modalities.image.encoder import ImageEncoder, patch_side
+from skfusion.modalities.image.features import picture_features
+from skfusion.modalities.image.reading import (
     READ_ERRORS,
     PictureReader,
+    are_pictures,
     holds_nothing,
     is_encoded,
     sides,
 )
-from skfusion.modalities.base import CellModality
 from skfusion.network import Encoder
 
 __all__ = ["ImageModality"]
@@ -103,7 +105,10 @@ class ImageModality(CellModality):
         "channels": [StrOptions({"auto"}), Options(Integral, {1, 3})],
         "augment": [StrOptions({"auto"}), "boolean"],
     }
-    cost = 2
+    short_name = "image"
+    slow = True
+    has_elements = True
+    detection_rank = 10
     _cell_name = "picture"
     _cell_formats = (
         "a path, the bytes of an image file, a PIL image, or an array (H, W), "
@@ -122,6 +127,12 @@ class ImageModality(CellModality):
         self.channels = channels
         self.augment = augment
         self.on_error = on_error
+
+    @classmethod
+    def detect(cls, column: Any) -> bool:
+        """Pictures, names of image files, their bytes, or arrays with channels."""
+        cells = sample_cells(column, 20)
+        return bool(cells) and are_pictures(cells)
 
     def fit(self, X: Any, y: Any = None) -> ImageModality:
         """Learn size, channels and the statistics of the pixels.
@@ -264,17 +275,17 @@ class ImageModality(CellModality):
         ]
         return np.concatenate(parts, axis=1)
 
-    def elements(self, block: Block, weights: NDArray[Any]) -> list[pd.Series]:
+    def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
         """Name the tokens of each row by their patch of the square.
 
         Returns
         -------
         elements : list of n_samples Series
-            Weights indexed by ``(top, left, bottom, right)`` in pixels of the resized
+            Values indexed by ``(top, left, bottom, right)`` in pixels of the resized
             picture; with several columns, by ``(column, top, left, bottom, right)``
             for the columns that are there.
         """
-        elements = super().elements(block, weights)
+        elements = super().elements(block, values)
         if "there" not in block.arrays:
             return elements
         there = block.arrays["there"]
@@ -295,6 +306,32 @@ class ImageModality(CellModality):
             return pd.Index(patches, dtype=object, tupleize_cols=False)
         names = [(column, *p) for column in self._column_names for p in patches]
         return pd.Index(names, dtype=object, tupleize_cols=False)
+
+    def hide(
+        self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
+    ) -> Block:
+        """Paint patches in the mean colour of the training pictures."""
+        pixels = block.arrays["pixels"].copy()
+        one = pixels.ndim == 4
+        n, size = len(pixels), pixels.shape[-1]
+        there = np.ones((n, 1), bool) if one else block.arrays["there"]
+        view = pixels.reshape(n, there.shape[1], -1, size, size)
+        colour = np.round(self.mean_).astype(pixels.dtype)[:, None, None]
+        for i, k in zip(*np.nonzero(hidden), strict=True):
+            columns = np.flatnonzero(there[i])
+            j = columns[k // (len(names[i]) // len(columns))]
+            top, left, bottom, right = names[i][k][-4:]
+            view[i, j, :, top:bottom, left:right] = colour
+        return Block({**block.arrays, "pixels": pixels}, block.present, block.cells)
+
+    def content(
+        self, block: Block, row: int, elements: pd.Series, cells: Mapping[Any, Any]
+    ) -> tuple[str, pd.Series, Any]:
+        """Patches over the pictures as the encoder sees them."""
+        pixels = block.arrays["pixels"][row]
+        if pixels.ndim == 4:
+            pixels = pixels[block.arrays["there"][row]]
+        return "patches", elements, np.moveaxis(pixels, -3, -1)
 
 
 def _choose_size(cells: Sequence[Any]) -> int:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skfusion.modalities._audio_reading import HOP, RANGE, STEP
+from skfusion.modalities.audio.reading import HOP, RANGE, STEP
 from skfusion.network import Encoder
 
 __all__ = ["STRIDE", "AudioEncoder"]

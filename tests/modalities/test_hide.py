@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skfusion.inspection._hiding import has_elements, hide
 from skfusion.modalities import (
     AudioModality,
     ImageModality,
@@ -23,7 +22,7 @@ def _hide(modality, block, choose):
     hidden = np.zeros((len(block), max(map(len, names))), bool)
     for i, own in enumerate(names):
         hidden[i, : len(own)] = [choose(name) for name in own]
-    return hide(modality, block, hidden, names)
+    return modality.hide(block, hidden, names)
 
 
 def test_hidden_words_read_as_if_they_were_not_there():
@@ -122,7 +121,6 @@ def test_hidden_columns_read_as_missing(max_tokens):
 
 
 def test_a_vector_has_no_elements():
-    assert has_elements(TextModality())
-    assert not has_elements(VectorModality())
+    assert not VectorModality().has_elements
     with pytest.raises(TypeError, match="VectorModality has no elements"):
-        hide(VectorModality(), None, None, None)
+        VectorModality().hide(None, None, None)

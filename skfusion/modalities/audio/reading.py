@@ -6,6 +6,7 @@ import io
 import math
 import os
 import struct
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any, BinaryIO
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skfusion.modalities.base import is_absent
+from skfusion.modalities.detection import are_paths
 
 __all__ = [
     "HOP",
@@ -24,6 +26,7 @@ __all__ = [
     "READ_ERRORS",
     "STEP",
     "WINDOW",
+    "are_sounds",
     "holds_nothing",
     "hop_of",
     "log_mel",
@@ -39,6 +42,19 @@ RANGE = 80.0  # dB kept below the loudest mel value of a recording
 STEP = RANGE / 255  # dB a code: log-mel values are stored as uint8
 MAX_CHANNELS = 32
 READ_ERRORS = (OSError, ValueError, TypeError, soundfile.LibsndfileError, struct.error)
+
+ENDINGS = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif"})
+#: How the bytes of such files begin.
+MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"FORM")
+
+
+def are_sounds(cells: Sequence[Any]) -> bool:
+    """Tell whether a sample of cells looks like sounds of one sort."""
+    if all(isinstance(c, tuple) and len(c) == 2 and np.isscalar(c[1]) for c in cells):
+        return True
+    if all(isinstance(c, bytes) for c in cells):
+        return cells[0].startswith(MAGIC)
+    return are_paths(cells, ENDINGS)
 
 
 def hop_of(rate: int) -> int:

@@ -1,0 +1,5 @@
+"""Sound: log-mel frames."""
+
+from skfusion.modalities.audio.modality import AudioModality
+
+__all__ = ["AudioModality"]

@@ -1,0 +1,5 @@
+"""Images: pixels in patches."""
+
+from skfusion.modalities.image.modality import ImageModality
+
+__all__ = ["ImageModality"]

@@ -1,0 +1,5 @@
+"""Time series: channels of numbers over time."""
+
+from skfusion.modalities.series.modality import SeriesModality
+
+__all__ = ["SeriesModality"]
