@@ -337,13 +337,13 @@ class AudioModality(CellModality):
         codes = block.arrays["log_mel"].copy()
         length = block.arrays["length"]
         mean = np.round((self.band_mean_ + RANGE) / STEP).astype(codes.dtype)
-        for i in np.flatnonzero(hidden.any(axis=1)):
+        for i in np.flatnonzero(hidden.any(axis=1)).tolist():
             spans = [name[-2:] for name in names[i]]
             keys = [name[:-2] for name in names[i]]  # the column, where there are more
             columns = dict(
                 zip(dict.fromkeys(keys), np.flatnonzero(length[i]), strict=True)
             )
-            for k in np.flatnonzero(hidden[i]):
+            for k in np.flatnonzero(hidden[i]).tolist():
                 j = columns[keys[k]]
                 own = [s for s, key in zip(spans, keys, strict=True) if key == keys[k]]
                 a_frame = (own[-1][1] - own[0][0]) / length[i, j]  # seconds
