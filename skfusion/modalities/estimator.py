@@ -1,4 +1,4 @@
-"""Any scikit-learn estimator as an expert beside the learned encoders."""
+"""Any scikit-learn estimator as a modality: its predictions, out of fold."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _METHODS = ("predict_proba", "decision_function", "predict")
 
 
 class EstimatorModality(Modality):
-    """A scikit-learn classifier or regressor as a modality: an expert.
+    """A scikit-learn classifier or regressor as a modality.
 
     `fit_transform` gives out-of-fold predictions, as
     :class:`~sklearn.ensemble.StackingClassifier` uses them, so that the network sees
-    how much the expert can be trusted on rows that it did not learn from; `transform`
-    uses an expert fitted on all training rows. Rows whose every cell is missing are
-    absent: the expert never sees them.
+    how far the estimator can be trusted on rows it did not learn from; `transform`
+    uses one fitted on all training rows. Rows whose every cell is missing are
+    absent: the estimator never sees them.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class EstimatorModality(Modality):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None) -> EstimatorModality:
-        """Fit the expert on all rows.
+        """Fit the estimator on all rows.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class EstimatorModality(Modality):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit_transform(self, X: Any, y: Any = None) -> Block:
-        """Fit the expert on all rows, and give out-of-fold predictions of them.
+        """Fit the estimator on all rows, and give out-of-fold predictions of them.
 
         Returns
         -------
@@ -137,7 +137,7 @@ class EstimatorModality(Modality):
         return self._fit(X, y, cross_fit=True)
 
     def transform(self, X: Any) -> Block:
-        """Predictions of the expert fitted on all rows.
+        """Predictions of the estimator fitted on all rows.
 
         Returns
         -------
@@ -156,7 +156,7 @@ class EstimatorModality(Modality):
     def build_encoder(self, d_model: int, dropout: float) -> Encoder:
         """Make the encoder: one token from the predictions, which also vote."""
         check_is_fitted(self)
-        return _ExpertEncoder(
+        return _PredictionEncoder(
             self._n_outputs, d_model, is_classifier=hasattr(self, "classes_")
         )
 
@@ -165,7 +165,7 @@ class EstimatorModality(Modality):
         return np.where(block.present[:, None], block.arrays["logits"], np.float32(0))
 
     def _fit(self, X: Any, y: Any, *, cross_fit: bool) -> Block:
-        """Fit the expert on all rows; return what is known of them out of fold."""
+        """Fit the estimator on all rows; return what is known of them out of fold."""
         X, present = _columns.read_for(self, self.estimator, X, reset=True)
         y = self._check_targets(y)
         check_consistent_length(present, y)
@@ -312,13 +312,13 @@ class EstimatorModality(Modality):
             columns = np.searchsorted(self.classes_, self._calibrator.classes_)
             p[known] = 0
             p[np.ix_(known, columns)] = self._calibrator.predict_proba(answers[known])
-        # As if each class had been counted once more: no answer is ever certain.
+        # Laplace smoothing towards the class shares: no answer is ever certain.
         n, C = self._n_rows, self._n_outputs
         return np.log((n * p + C * self._prior) / (n + C)).astype(np.float32)
 
 
-class _ExpertEncoder(Encoder):
-    """One token from an expert's predictions, which are also logits of their own.
+class _PredictionEncoder(Encoder):
+    """One token from known predictions, which are also logits of their own.
 
     **Shape**: logits (B, C); tokens (B, 1, D).
     """

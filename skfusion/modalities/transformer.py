@@ -21,7 +21,7 @@ from skfusion.modalities.resolution import (
     resolve,
 )
 from skfusion.modalities.tabular import TabularModality
-from skfusion.modalities.vector import TransformerModality
+from skfusion.modalities.wrapped import TransformerModality
 
 __all__ = ["ModalityTransformer", "check_frame"]
 

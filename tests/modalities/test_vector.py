@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skfusion.modalities.vector import TransformerModality, VectorModality
+from skfusion.modalities import TransformerModality, VectorModality
 
 
 @parametrize_with_checks(
