@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, fit_context
@@ -228,20 +229,53 @@ class TabularModality(Modality):
         """
         check_is_fitted(self)
         parts = [block.arrays["numbers"], block.arrays["missing"][:, self._may_miss]]
-        most = min(_MAX_ONE_HOT, max(2, _MAX_WIDTH // max(len(self._counts), 1)))
         for codes, counts in zip(block.arrays["codes"].T, self._counts, strict=True):
-            n_hot = min(len(counts) - _FIRST, most)
+            n_hot = min(len(counts) - _FIRST, self._most_one_hot)
             hot = codes[:, None] == np.arange(_FIRST, _FIRST + n_hot)
             parts.append(hot)
             if counts[_MISSING]:
                 parts.append(codes[:, None] == _MISSING)
-            if len(counts) - _FIRST > most:
+            if len(counts) - _FIRST > n_hot:
                 frequency = np.log1p(counts) / np.log1p(counts.max())
                 parts.append(frequency[codes, None])
         matrix = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
         if not matrix.shape[1]:
             return np.zeros((len(block), 1), dtype=np.float32)
         return matrix * block.present[:, None]
+
+    @property
+    def _most_one_hot(self) -> int:
+        """Categories a column that are one-hot."""
+        return min(_MAX_ONE_HOT, max(2, _MAX_WIDTH // max(len(self._counts), 1)))
+
+    def linear_terms(
+        self, block: Block, coef: NDArray[Any], center: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Split the terms of a linear model among the columns, or groups of them."""
+        token = self._feature_tokens()
+        n_tokens, n_outputs = len(self._element_names()), coef.shape[1]
+        # Row f of the matrix holds the coefficients of feature f, where its token is.
+        at = token[:, None] * n_outputs + np.arange(n_outputs)
+        ends = np.arange(len(token) + 1) * n_outputs
+        spread = sparse.csr_matrix(
+            (coef.ravel(), at.ravel(), ends), shape=(len(token), n_tokens * n_outputs)
+        )
+        z = (self.features(block) - center) * block.present[:, None]
+        return np.asarray(z @ spread).reshape(len(block), n_tokens, n_outputs)
+
+    def _feature_tokens(self) -> NDArray[np.intp]:
+        """To which token each feature belongs."""
+        size, n_tokens = grouping(len(self._number_names), self.max_tokens)
+        number = np.arange(len(self._number_names)) // size
+        tokens = [number, number[self._may_miss]]
+        size, _ = grouping(len(self._counts), self.max_tokens)
+        for i, counts in enumerate(self._counts):
+            n_known = len(counts) - _FIRST
+            n_hot = min(n_known, self._most_one_hot)
+            n_features = n_hot + bool(counts[_MISSING]) + (n_known > n_hot)
+            tokens.append(np.full(n_features, n_tokens + i // size))
+        found = np.concatenate(tokens)
+        return found if len(found) else np.zeros(1, dtype=np.intp)
 
     def hide(
         self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
