@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities import columns as _columns
 from skfusion.modalities.base import Modality
+from skfusion.modalities.columns import read_for, take_rows
 from skfusion.network import Encoder
 
 __all__ = ["EstimatorModality"]
@@ -145,11 +145,11 @@ class EstimatorModality(Modality):
             As from `fit_transform`.
         """
         check_is_fitted(self)
-        X, present = _columns.read_for(self, self.estimator, X, reset=False)
+        X, present = read_for(self, self.estimator, X, reset=False)
         logits = np.zeros((len(present), self._n_outputs), dtype=np.float32)
         if present.any():
             if not present.all():
-                X = _columns.take_rows(X, np.flatnonzero(present))
+                X = take_rows(X, np.flatnonzero(present))
             logits[present] = self._logits(self._answers(self.estimator_, X))
         return Block({"logits": logits}, present)
 
@@ -166,7 +166,7 @@ class EstimatorModality(Modality):
 
     def _fit(self, X: Any, y: Any, *, cross_fit: bool) -> Block:
         """Fit the estimator on all rows; return what is known of them out of fold."""
-        X, present = _columns.read_for(self, self.estimator, X, reset=True)
+        X, present = read_for(self, self.estimator, X, reset=True)
         y = self._check_targets(y)
         check_consistent_length(present, y)
         if not present.any():
@@ -174,10 +174,10 @@ class EstimatorModality(Modality):
                 "EstimatorModality needs at least one row that is not missing."
             )
         rows = np.flatnonzero(present)
-        known = X if present.all() else _columns.take_rows(X, rows)
+        known = X if present.all() else take_rows(X, rows)
         self.estimator_ = clone(self.estimator).fit(known, y[rows])
         self._n_rows = len(rows)
-        self._choose_method(_columns.take_rows(X, rows[:1]))
+        self._choose_method(take_rows(X, rows[:1]))
         answers = np.full((len(y), self._n_answers), np.nan)
         if cross_fit or self._needs_calibration:
             self._cross_fit(X, y, present, out=answers)
@@ -251,8 +251,8 @@ class EstimatorModality(Modality):
             if not len(test) or len(np.unique(y[train], axis=0)) < few:
                 continue
             estimator = clone(self.estimator)
-            estimator.fit(_columns.take_rows(X, train), y[train])
-            out[test] = self._answers(estimator, _columns.take_rows(X, test))
+            estimator.fit(take_rows(X, train), y[train])
+            out[test] = self._answers(estimator, take_rows(X, test))
 
     def _folds(
         self, X: Any, y: NDArray[Any]

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from skfusion._sklearn import StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities import columns as _columns
 from skfusion.modalities.base import Modality, is_absent
+from skfusion.modalities.columns import cell_error, is_frame, read_columns, read_numbers
 from skfusion.modalities.detection import numeric_cells
 from skfusion.modalities.scaling import learn_scale, smooth_clip
 from skfusion.network import Dropout, Encoder
@@ -185,7 +185,7 @@ class VectorModality(Modality):
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """The vectors as one float matrix, dense with NaN where missing, or CSR."""
-        if not _columns.is_frame(X) and not _holds_cells(X):
+        if not is_frame(X) and not _holds_cells(X):
             matrix = validate_data(
                 self,
                 X,
@@ -205,14 +205,14 @@ class VectorModality(Modality):
                 self._widths = [None] * X.shape[1]
             frame: Any = X  # the stubs do not know the accessor
             return frame.sparse.to_coo().tocsr()
-        if not _columns.is_frame(X):
+        if not is_frame(X):
             X = pd.Series(X, name="0")
-        columns = _columns.read_columns(self, X, reset=reset)
+        columns = read_columns(self, X, reset=reset)
         if reset:
             self._widths = [_vector_width(column) for column in columns]
         return np.concatenate(
             [
-                _columns.numbers(column)[:, None]
+                read_numbers(column)[:, None]
                 if width is None
                 else _read_vectors(column, width)
                 for column, width in zip(columns, self._widths, strict=True)
@@ -251,14 +251,14 @@ def _read_vectors(column: pd.Series, width: int) -> NDArray[np.float64]:
         try:
             vector = np.asarray(cell, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise _columns.cell_error(
+            raise cell_error(
                 column,
                 i,
                 f"is no vector of numbers: {cell!r}",
                 "Mend the cell, or set it to None.",
             ) from error
         if vector.shape != (width,):
-            raise _columns.cell_error(
+            raise cell_error(
                 column,
                 i,
                 f"holds an array of shape {vector.shape}, but the vectors of this "
@@ -267,7 +267,7 @@ def _read_vectors(column: pd.Series, width: int) -> NDArray[np.float64]:
                 "use SeriesModality.",
             )
         if np.isinf(vector).any():
-            raise _columns.cell_error(
+            raise cell_error(
                 column,
                 i,
                 "holds infinity",

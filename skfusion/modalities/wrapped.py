@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import fit_context
 from skfusion.batch import Block
-from skfusion.modalities import columns as _columns
 from skfusion.modalities.base import Modality
+from skfusion.modalities.columns import read_for, take_rows
 from skfusion.modalities.vector import VectorModality
 from skfusion.network import Encoder
 
@@ -100,14 +100,14 @@ class TransformerModality(Modality):
                 "The 'transformer' parameter of TransformerModality must be an object "
                 f"with fit and transform. Got {self.transformer!r} instead."
             )
-        X, present = _columns.read_for(self, self.transformer, X, reset=True)
+        X, present = read_for(self, self.transformer, X, reset=True)
         if not present.any():
             raise ValueError(
                 "TransformerModality needs at least one row that is not missing."
             )
         self.transformer_ = clone(self.transformer)
         if not present.all():
-            X = _columns.take_rows(X, np.flatnonzero(present))
+            X = take_rows(X, np.flatnonzero(present))
             y = None if y is None else np.asarray(y)[present]
         if hasattr(self.transformer_, "fit_transform"):
             out = self.transformer_.fit_transform(X, y)
@@ -125,11 +125,11 @@ class TransformerModality(Modality):
             As from `fit_transform`.
         """
         check_is_fitted(self)
-        X, present = _columns.read_for(self, self.transformer, X, reset=False)
+        X, present = read_for(self, self.transformer, X, reset=False)
         if not present.any():
             return self._nothing(len(present))
         if not present.all():
-            X = _columns.take_rows(X, np.flatnonzero(present))
+            X = take_rows(X, np.flatnonzero(present))
         block = self.vector_.transform(_plain(self.transformer_.transform(X)))
         return _spread(block, present)
 

@@ -66,7 +66,7 @@ class AudioModality(CellModality):
     n_mels : int, default=64
         Number of mel bands (HTK scale) from 30 Hz to half the sample rate.
     augment : bool, default=True
-        Whether the encoder disturbs the sounds in training.
+        Whether the encoder augments the sounds in training.
     on_error : {"raise", "absent"}, default="raise"
         What to do with a cell that is there and cannot be read (corrupt or truncated
         file, missing path, NaN or infinite samples, no samples): raise one error that

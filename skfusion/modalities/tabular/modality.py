@@ -14,8 +14,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
-from skfusion.modalities import columns as _columns
 from skfusion.modalities.base import Modality
+from skfusion.modalities.columns import (
+    DATE_PARTS,
+    column_kind,
+    date_numbers,
+    read_codes,
+    read_columns,
+    read_labels,
+    read_numbers,
+)
 from skfusion.modalities.scaling import learn_scale, smooth_clip
 from skfusion.modalities.tabular.encoder import (
     CategoryTokens,
@@ -140,8 +148,8 @@ class TabularModality(Modality):
         ValueError
             Where a number is infinite.
         """
-        columns = _columns.read_columns(self, X, reset=True)
-        self.kinds_ = [_columns.column_kind(column) for column in columns]
+        columns = read_columns(self, X, reset=True)
+        self.kinds_ = [column_kind(column) for column in columns]
         parts = self._number_parts(columns)
         # A part of a date that never changes (the hour, mostly) says nothing.
         self._number_names = [
@@ -160,6 +168,10 @@ class TabularModality(Modality):
         for column in self._category_columns(columns):
             self.categories_[column.name], counts = self._learn_categories(column)
             self._counts.append(counts)
+        self._codes: list[dict[str | None, int]] = [
+            {None: _MISSING} | {c: code for code, c in enumerate(known, start=_FIRST)}
+            for known in self.categories_.values()
+        ]
         return self
 
     def transform(self, X: Any) -> Block:
@@ -182,17 +194,14 @@ class TabularModality(Modality):
             Where a number is infinite, or a cell does not suit its column.
         """
         check_is_fitted(self)
-        columns = _columns.read_columns(self, X, reset=False)
+        columns = read_columns(self, X, reset=False)
         parts = self._number_parts(columns)
         scaled = self._scale(_stack(parts, self._number_names, n_rows=len(columns[0])))
         missing = np.isnan(scaled)
         scaled[missing] = 0
         codes = np.zeros((len(scaled), len(self.categories_)), dtype=np.int32)
         for i, column in enumerate(self._category_columns(columns)):
-            labels = pd.Series(_columns.labels(column))
-            known = pd.Index(self.categories_[column.name], dtype=object)
-            found = known.get_indexer(pd.Index(labels, dtype=object)) + _FIRST
-            codes[:, i] = np.where(labels.isna(), _MISSING, np.maximum(found, _UNKNOWN))
+            codes[:, i] = read_codes(column, self._codes[i], unknown=_UNKNOWN)
         present = (~missing).any(axis=1) | (codes != _MISSING).any(axis=1)
         arrays = {
             "numbers": scaled.astype(np.float32),
@@ -317,10 +326,10 @@ class TabularModality(Modality):
         parts = {}
         for column, kind in zip(columns, self.kinds_, strict=True):
             if kind == "number":
-                parts[column.name, ""] = _columns.numbers(column)
+                parts[column.name, ""] = read_numbers(column)
             elif kind == "date":
-                dates = _columns.date_numbers(column)
-                for part, x in zip(_columns.DATE_PARTS, dates.T, strict=True):
+                dates = date_numbers(column)
+                for part, x in zip(DATE_PARTS, dates.T, strict=True):
                     parts[column.name, part] = x
         return parts
 
@@ -334,7 +343,7 @@ class TabularModality(Modality):
         self, column: pd.Series
     ) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
         """The categories to tell apart, and how many rows have each code."""
-        labels = pd.Series(_columns.labels(column), dtype=object)
+        labels = pd.Series(read_labels(column), dtype=object)
         frequency = (
             labels.value_counts()
             .sort_index()
