@@ -22,6 +22,7 @@ from skfusion.inspection import (
     TextDeletion,
     TextTypos,
 )
+from skfusion.modalities import AudioModality, ImageModality
 
 EVERY = CellCorruption.__subclasses__()
 
