@@ -96,9 +96,8 @@ def _check_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> None:
     Most often the names are those of `fit`; asking scikit-learn would take a fifth of
     the time in which a row is read.
     """
-    seen = getattr(estimator, "feature_names_in_", None)
-    known = not reset and seen is not None and hasattr(X, "columns")
-    if known and list(X.columns) == seen.tolist():
+    seen = () if reset else getattr(estimator, "feature_names_in_", ())
+    if len(seen) and hasattr(X, "columns") and list(X.columns) == list(seen):
         return
     validate_data(estimator, X, skip_check_array=True, reset=reset)
 
