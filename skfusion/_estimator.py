@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share: validate, transform, train, explain."""
+"""What the classifier and the regressor share: validate, transform, fit, explain."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import copy
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -16,45 +15,34 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from skfusion import balance as balance_strategies
 from skfusion import fusion as fusion_rules
-from skfusion._rows import count_copies, is_numeric, own_order, split_rows
-from skfusion._sklearn import (
-    Interval,
-    StrOptions,
-    VisualBlock,
-    fit_context,
-)
-from skfusion.automatic import (
+from skfusion._defaults import (
     automatic_batch_size,
     automatic_corruption,
+    automatic_draws,
     automatic_epochs,
     automatic_folds,
-    automatic_members,
 )
+from skfusion._sklearn import Interval, StrOptions, VisualBlock, fit_context
+from skfusion._validation import check_groups, check_weights, is_numeric
 from skfusion.balance.base import Balance
 from skfusion.batch import ModalityBatch
-from skfusion.calibration import Calibration, LabelledRows, calibrate
-from skfusion.corruption import Corruption, CorruptionPlan, Plans
-from skfusion.ensemble import Fold
-from skfusion.experts import EXPERTS, Experts, ExpertTask
-from skfusion.fusion.base import Fusion, FusionShape
+from skfusion.corruption import Corruption, CorruptionPlan, Plans, corrupt_batch
+from skfusion.evidence.base_models import Task
+from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
+from skfusion.evidence.fit import fit_evidence, with_networks
+from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
+from skfusion.fusion.base import Fusion
 from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
-from skfusion.outputs import Outputs, model_outputs
-from skfusion.training import (
-    BatchDataset,
-    Recipe,
-    corrupt_batch,
-    history_frame,
-    interrupted,
-    resolve_device,
-    train,
-)
+from skfusion.training.folds import NetworkPlan, build_network, train_folds
+from skfusion.training.splits import Split, distinct_rows, split_rows, take_rows
+from skfusion.training.trainer import Recipe, one_thread, resolve_device
 
 __all__ = ["BaseFusion"]
 
@@ -70,25 +58,30 @@ BALANCES: dict[str, type[Balance]] = {
 }
 
 
+class _Learned(NamedTuple):
+    """The distinct rows that are learned from."""
+
+    batch: ModalityBatch
+    target: Tensor
+    weight: NDArray[np.float64]
+    prior: Tensor
+    splits: list[Split]
+
+
 class BaseFusion(BaseEstimator, ABC):
     """Base of `FusionClassifier` and `FusionRegressor`."""
 
     _is_classification: bool
-    net_: Any
-    _nets: list[Any]
-    _folds: list[Fold]
-    _built: dict[str, Any]
-    _calibration: Calibration | None
+    _model: EvidenceModel | NetworkModel
     modality_names_: tuple[str, ...]
 
     _parameter_constraints: dict[str, list[Any]] = {
         "modalities": [ModalityTransformer, list, tuple, None],
         "fusion": [StrOptions(set(FUSIONS)), Fusion],
-        "experts": [StrOptions({"auto"}), None],
+        "base_models": [StrOptions({"auto"}), list, tuple, None],
         "corruption": [StrOptions({"auto"}), Corruption, None],
         "balance": [StrOptions(set(BALANCES)), Balance, None],
         "n_folds": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "n_members": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "d_model": [Interval(Integral, 4, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "max_epochs": [
@@ -101,10 +94,11 @@ class BaseFusion(BaseEstimator, ABC):
         ],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": [StrOptions({"auto"}), "boolean"],
+        "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
+        "n_jobs": [Integral, None],
         "device": [str],
         "callbacks": [list, None],
         "random_state": ["random_state"],
@@ -116,21 +110,21 @@ class BaseFusion(BaseEstimator, ABC):
         modalities: ModalityTransformer | list[Any] | None = None,
         *,
         fusion: str | Fusion = "adaptive",
-        experts: str | None = "auto",
+        base_models: str | list[tuple[str, Any]] | None = "auto",
         corruption: str | Corruption | None = "auto",
         balance: str | Balance | None = None,
         n_folds: int | str = "auto",
-        n_members: int | str = "auto",
-        d_model: int = 128,
+        d_model: int = 64,
         dropout: float = 0.25,
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
-        lr: float = 2e-3,
+        lr: float = 3e-3,
         weight_decay: float = 1e-2,
-        early_stopping: bool | str = "auto",
+        early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 16,
         warm_start: bool = False,
+        n_jobs: int | None = None,
         device: str = "auto",
         callbacks: list[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -138,11 +132,10 @@ class BaseFusion(BaseEstimator, ABC):
     ) -> None:
         self.modalities = modalities
         self.fusion = fusion
-        self.experts = experts
+        self.base_models = base_models
         self.corruption = corruption
         self.balance = balance
         self.n_folds = n_folds
-        self.n_members = n_members
         self.d_model = d_model
         self.dropout = dropout
         self.max_epochs = max_epochs
@@ -153,6 +146,7 @@ class BaseFusion(BaseEstimator, ABC):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
+        self.n_jobs = n_jobs
         self.device = device
         self.callbacks = callbacks
         self.random_state = random_state
@@ -161,18 +155,30 @@ class BaseFusion(BaseEstimator, ABC):
     # ------------------------------------------------------------ what subclasses say
 
     @abstractmethod
-    def _encode_target(self, y: Any) -> tuple[Tensor, Tensor]:
-        """Validate `y`; return the network's targets and its output without evidence.
+    def _check_y(self, y: Any) -> NDArray[Any]:
+        """Validate the target, without encoding it."""
+
+    @abstractmethod
+    def _encode_target(
+        self, y: NDArray[Any], weight: NDArray[np.float64]
+    ) -> tuple[Tensor, Tensor, NDArray[np.float64]]:
+        """Encode `y`; tell the output without evidence, and the weights of the rows.
 
         Returns
         -------
         target : Tensor (n_samples,) of class indices, or (n_samples, C) standardised
         prior : Tensor (C,)
+        weight : ndarray (n_samples,), with those of classes, 1 on average
         """
 
     @abstractmethod
-    def _class_weights(self, target: NDArray[Any]) -> NDArray[np.float64] | None:
-        """Weight of each row that follows from its class."""
+    def _in_output_units(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Parts of the logits as a user reads them."""
+
+    @property
+    @abstractmethod
+    def _output_names(self) -> list[Any]:
+        """Names of the outputs: classes, or numbers of targets."""
 
     # ------------------------------------------------------------ parameters
 
@@ -192,8 +198,11 @@ class BaseFusion(BaseEstimator, ABC):
     # ------------------------------------------------------------ fit
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Learn from rows.
+
+        A fit that fails, or that Ctrl-C ends before anything is learned, leaves the
+        estimator as it was.
 
         Parameters
         ----------
@@ -201,7 +210,10 @@ class BaseFusion(BaseEstimator, ABC):
             A batch is what `ModalityTransformer` returns, as in a `Pipeline`.
         y : array-like of shape (n_samples,) or, in regression, (n_samples, n_targets)
         sample_weight : array-like of shape (n_samples,), optional
-            Whole numbers mean so many copies of the row; others scale the row's loss.
+            Factors: a weight of 2 is the same as the row twice, and only ratios count.
+        groups : array-like of shape (n_samples,), optional
+            Rows of one group (those of one patient, say) are never both learned from
+            and held out. Identical rows are not either.
 
         Returns
         -------
@@ -212,42 +224,31 @@ class BaseFusion(BaseEstimator, ABC):
                 f"{type(self).__name__} requires y to be passed, but the target y is "
                 "None."
             )
+        fresh = object.__new__(type(self))
+        fresh.__dict__.update(self.__dict__)
+        fresh._fit(X, y, sample_weight, groups)
+        self.__dict__.update(fresh.__dict__)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
+        """The steps of a fit, on a copy of the estimator that nobody else has."""
+        again = self.warm_start and self.__sklearn_is_fitted__()
         X = self._check_X(X, reset=True)
         y = self._check_y(y)
-        n = len(X)
+        n = X.shape[0]
         if len(y) != n:
             raise ValueError(
                 "Found input variables with inconsistent numbers of samples: "
                 f"X has {n} rows and y has {len(y)}."
             )
-        X, y, weight = count_copies(X, y, sample_weight)
-        target, prior = self._encode_target(y)
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        device = resolve_device(self.device)
-        cuda = [torch.device(device)] if device.startswith("cuda") else []
-        with torch.random.fork_rng(devices=cuda):
-            torch.manual_seed(seed)
-            self._fit_seeded(X, y, target, prior, weight, seed, device)
-        return self
-
-    def _fit_seeded(
-        self,
-        X: Any,
-        y: NDArray[Any],
-        target: Tensor,
-        prior: Tensor,
-        weight: NDArray[np.float64] | None,
-        seed: int,
-        device: str,
-    ) -> None:
-        """Fit the modalities, split off validation rows, build and train the net."""
-        again = self.warm_start and hasattr(self, "net_")
-        if again and len(prior) != len(self.net_.module_.prior):
-            raise ValueError(
-                f"warm_start=True goes on with a network of "
-                f"{len(self.net_.module_.prior)} outputs, but y now needs {len(prior)}."
-                " Use warm_start=False to start afresh."
-            )
+        weight = check_weights(sample_weight, X)
+        distinct = distinct_rows(X, y, weight, check_groups(groups, n))
+        X, y = take_rows(X, distinct.rows), y[distinct.rows]
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        target, prior, weights = self._encode_target(y, distinct.weight)
+        rule = self._rule()
+        if again:
+            self._check_warm_start(rule, len(prior))
         batch = self._transform(X) if again else self._fit_modalities(X, y)
         if again and batch.names != self.modality_names_:
             raise ValueError(
@@ -256,107 +257,119 @@ class BaseFusion(BaseEstimator, ABC):
             )
         self.modality_names_ = batch.names
         batch = batch.in_order(self._names)
-        order = own_order(batch, target)
-        batch, target = batch[order], target[order]
-        row_weight = self._row_weights(
-            target.numpy(), None if weight is None else weight[order]
-        )
-        costs = [modality.cost for modality in batch.modalities.values()]
-        splits = self._splits(target, seed, costs)
-        rule = self._rule()
-        task = self._expert_task(rule, prior, seed, fitted=splits[0][1] is not None)
-        structure = self._structure(rule, len(splits))
-        if again:
-            self._check_structure(structure)
-        nets, folds, held_out = [], [], []
-        for f, (rows, held) in enumerate(splits):
-            learned = _dataset(batch, target, row_weight, rows)
-            if f == 0:
-                first = _labelled(learned)
-            watched = None
-            if held is not None:
-                watched = _dataset(batch, target, row_weight, held)
-                held_out.append(_labelled(watched))
-            network = (
-                self._nets[f].module_
-                if again
-                else self._build(rule, batch, prior, len(rows), len(splits))
-            )
-            recipe = self._recipe(network, costs, len(rows), device)
-            net = train(
-                network,
-                batch.names,
-                learned,
-                watched,
-                recipe,
-                is_classification=self._is_classification,
-                label=f"fold {f + 1}/{len(splits)}" if len(splits) > 1 else None,
-            )
-            experts = None
-            if task is not None:
-                y_rows, w_rows = learned.y.numpy(), learned.weight.numpy()
-                experts = Experts(task).fit(
-                    learned.batch, y_rows, None if row_weight is None else w_rows
-                )
-            nets.append(net)
-            folds.append(
-                Fold(
-                    network,
-                    experts,
-                    learned.batch,
-                    is_classification=self._is_classification,
-                )
-            )
-            if interrupted(net):
-                break
-        self._nets, self._folds, self.net_ = nets, folds, nets[0]
-        self._built = structure
-        self.history_ = history_frame(nets[0])
-        self.n_iter_ = len(self.history_)
-        self._calibration = None
-        if held_out:
-            self._calibration = calibrate(
-                folds,
-                held_out,
-                first,
-                self._calibration_corruption(recipe.corruption),
-                is_classification=self._is_classification,
-                learns_trust=rule.learns_trust,
-                log_prior=prior.double(),
-            )
+        splits = self._splits(batch, target, seed, distinct.group)
+        learned = _Learned(batch, target, weights, prior, splits)
+        start = self._model.networks if again and hasattr(self, "_model") else None
+        with one_thread():
+            self._learn(learned, rule, seed, start)
+        self._built = self._structure(rule)
 
-    def _structure(self, rule: Fusion, n_folds: int) -> dict[str, Any]:
+    def _learn(
+        self,
+        learned: _Learned,
+        rule: Fusion,
+        seed: int,
+        start: list[FusionNetwork] | None,
+    ) -> None:
+        """Train the networks, fit base models, and let held-out rows weigh them."""
+        batch, target, weight, prior, splits = learned
+        plan = self._network_plan(learned, rule, seed)
+        adaptive = rule.learns_trust and len(splits[0][1]) > 0
+        corrupted = self._corrupted_copies(plan, learned, seed) if adaptive else []
+        folds = train_folds(
+            plan,
+            batch,
+            target,
+            torch.from_numpy(weight).float(),
+            splits,
+            [rows.batch for rows in corrupted],
+            start=start,
+            n_jobs=self.n_jobs,
+        )
+        self.history_ = folds[0].history
+        self.n_iter_ = len(self.history_)
+        self.networks_ = networks = [fold.network for fold in folds]
+        if not adaptive:
+            self._model = NetworkModel(networks, self._is_classification)
+            return
+        splits = splits[: len(folds)]  # after Ctrl-C, the finished ones
+        task = Task(
+            self._is_classification, len(prior), prior.double().numpy(), seed % 2**31
+        )
+        clean = Rows.of(batch)
+        everything = [clean, *corrupted]
+        has_joint = len(batch.names) > 1 and getattr(rule, "joint", False) is not False
+        if self.base_models is None:
+            has_joint = has_joint and folds[0].predicted[0].joint is not None
+            base, held, additive = no_base_models(task, everything, has_joint)
+        else:
+            own = () if isinstance(self.base_models, str) else self.base_models
+            base, held, additive = fit_base_models(
+                task,
+                clean,
+                corrupted,
+                target.numpy(),
+                weight,
+                splits,
+                own=own,
+                has_joint=has_joint,
+            )
+        predicted = [fold.predicted for fold in folds]
+        evidence = with_networks(held, predicted, splits, everything)
+        self._model = fit_evidence(
+            networks,
+            base,
+            evidence,
+            additive,
+            everything,
+            splits,
+            target.numpy(),
+            weight,
+        )
+
+    def _corrupted_copies(
+        self, plan: NetworkPlan, learned: _Learned, seed: int
+    ) -> list[Rows]:
+        """Corrupted copies of the rows, from which trust is learned."""
+        corruption = plan.recipe.corruption
+        if corruption is None:
+            return []
+        if isinstance(self.corruption, str):  # more than in training: few rows must do
+            corruption = Corruption(p_corrupt=0.3)
+        batch = learned.batch
+        generator = torch.Generator().manual_seed(seed)
+        encoders = build_network(plan, batch, len(batch), seed).encoders
+        copies = []
+        for _ in range(automatic_draws(len(batch))):
+            drawn = corruption.plan(
+                torch.from_numpy(batch.present), batch.names, generator
+            )
+            copies.append(Rows.of(corrupt_batch(batch, encoders, drawn, generator)))
+        return copies
+
+    def _structure(self, rule: Fusion) -> dict[str, Any]:
         """What the networks were built by, which a warm start must keep."""
         return {
             "fusion": repr(rule),
             "d_model": self.d_model,
-            "n_members": self.n_members,
-            "n_folds": n_folds,
+            "n_folds": self.n_folds,
         }
 
-    def _check_structure(self, structure: dict[str, Any]) -> None:
-        for name, value in structure.items():
+    def _check_warm_start(self, rule: Fusion, n_outputs: int) -> None:
+        """Refuse to go on with networks of another form."""
+        before = len(self.networks_[0].prior)
+        if n_outputs != before:
+            raise ValueError(
+                f"warm_start=True goes on with networks of {before} outputs, but y now "
+                f"needs {n_outputs}. Use warm_start=False to start afresh."
+            )
+        for name, value in self._structure(rule).items():
             if value != self._built[name]:
                 raise ValueError(
                     f"warm_start=True goes on with networks that were built with "
                     f"{name}={self._built[name]}, but it would now be {value}. Use "
                     "warm_start=False to start afresh."
                 )
-
-    def _calibration_corruption(self, corruption: Plans | None) -> Plans | None:
-        """More disturbed rows than in training: trust is learned from few rows."""
-        if corruption is None or not isinstance(self.corruption, str):
-            return corruption
-        return Corruption(p_corrupt=0.3)
-
-    def _expert_task(
-        self, rule: Fusion, prior: Tensor, seed: int, *, fitted: bool
-    ) -> ExpertTask | None:
-        """What experts have to learn, or None where there are none."""
-        if self.experts is None or not rule.learns_trust or not fitted:
-            return None
-        share = np.exp(prior.double().numpy())
-        return ExpertTask(self._is_classification, len(share), share, seed % 2**31)
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Validate what can be said before the modalities look at their columns."""
@@ -381,10 +394,6 @@ class BaseFusion(BaseEstimator, ABC):
             return self._check_X(pd.DataFrame(np.asarray(X, dtype=object)), reset=reset)
         return validate_data(self, X, reset=reset, ensure_all_finite="allow-nan")
 
-    @abstractmethod
-    def _check_y(self, y: Any) -> NDArray[Any]:
-        """Validate the target, without encoding it."""
-
     def _fit_modalities(self, X: Any, y: NDArray[Any]) -> ModalityBatch:
         if isinstance(X, ModalityBatch):
             return X
@@ -399,14 +408,18 @@ class BaseFusion(BaseEstimator, ABC):
         return X if isinstance(X, ModalityBatch) else self.modalities_.transform(X)
 
     def _splits(
-        self, target: Tensor, seed: int, costs: list[int]
-    ) -> Sequence[tuple[NDArray[np.intp], NDArray[np.intp] | None]]:
-        """For each network, the rows to learn from, and those to calibrate on."""
+        self,
+        batch: ModalityBatch,
+        target: Tensor,
+        seed: int,
+        group: NDArray[np.intp] | None,
+    ) -> list[Split]:
+        """For each network, the rows to learn from, and those held out from it."""
         n = len(target)
-        held_out = n >= 100 if self.early_stopping == "auto" else self.early_stopping
-        if not held_out or n < 2:
-            return [(np.arange(n), None)]
-        n_folds = automatic_folds(n, costs)
+        slow = any(modality.slow for modality in batch.modalities.values())
+        n_folds = automatic_folds(n, slow=slow)
+        if n_folds == 0 or (group is not None and group.max() == 0):
+            return [(np.arange(n), np.arange(0))]
         if not isinstance(self.n_folds, str):
             n_folds = self.n_folds
         return split_rows(
@@ -415,54 +428,50 @@ class BaseFusion(BaseEstimator, ABC):
             n_held=max(1, math.ceil(self.validation_fraction * n)),
             seed=seed,
             is_classification=self._is_classification,
+            group=group,
         )
 
-    def _row_weights(
-        self, target: NDArray[Any], weight: NDArray[np.float64] | None
-    ) -> Tensor | None:
-        by_class = self._class_weights(target)
-        if by_class is not None:
-            weight = by_class if weight is None else weight * by_class
-        if weight is None:
-            return None
-        return torch.from_numpy((weight / weight.mean()).astype(np.float32))
+    def _network_plan(self, learned: _Learned, rule: Fusion, seed: int) -> NetworkPlan:
+        """How the network of every fold is built and trained."""
+        return NetworkPlan(
+            rule,
+            learned.prior,
+            self.d_model,
+            self.dropout,
+            self._recipe(learned, rule),
+            self.early_stopping,
+            self._is_classification,
+            seed,
+        )
 
-    def _recipe(
-        self, network: FusionNetwork, costs: list[int], n: int, device: str
-    ) -> Recipe:
+    def _recipe(self, learned: _Learned, rule: Fusion) -> Recipe:
         """Resolve what is "auto", by the number of training rows."""
+        n = len(learned.splits[0][0])
         batch_size = automatic_batch_size(n)
         if not isinstance(self.batch_size, str):
             batch_size = self.batch_size
-        fusion: Any = network.fusion
-        max_epochs = automatic_epochs(
-            n, batch_size, passes=network.passes, costs=costs, steps=fusion.steps
-        )
+        max_epochs = automatic_epochs(n, batch_size, min_steps=rule.min_steps)
         if not isinstance(self.max_epochs, str):
             max_epochs = self.max_epochs
-        corruption = None
-        if len(self.modality_names_) > 1 and self.corruption is not None:
+        several = len(learned.batch.names) > 1
+        corruption: Plans | None = None
+        if several and self.corruption is not None:
             corruption = automatic_corruption(n)
             if not isinstance(self.corruption, str):
                 corruption = self.corruption
                 corruption._validate_params()
         strategy = self._strategy()
-        balance = None
-        if strategy is not None and len(self.modality_names_) > 1:
-            balance = strategy.build(self._names)
         return Recipe(
             max_epochs=max_epochs,
             batch_size=min(batch_size, n),
             lr=self.lr,
             weight_decay=self.weight_decay,
-            n_iter_no_change=(
-                self.n_iter_no_change if self.early_stopping is True else None
-            ),
+            n_iter_no_change=self.n_iter_no_change,
             corruption=corruption,
-            device=device,
+            device=resolve_device(self.device),
             callbacks=[copy.deepcopy(c) for c in self.callbacks or ()],
             verbose=int(self.verbose),
-            balance=balance,
+            balance=strategy.build(self._names) if strategy and several else None,
         )
 
     def _rule(self) -> Fusion:
@@ -478,40 +487,6 @@ class BaseFusion(BaseEstimator, ABC):
         strategy = BALANCES[given]() if isinstance(given, str) else clone(given)
         strategy._validate_params()
         return strategy
-
-    def _build(
-        self,
-        rule: Fusion,
-        batch: ModalityBatch,
-        prior: Tensor,
-        n: int,
-        n_folds: int,
-    ) -> FusionNetwork:
-        n_members = automatic_members(n, n_folds)
-        if not isinstance(self.n_members, str):
-            n_members = self.n_members
-        shape = FusionShape(
-            n_modalities=len(batch.names),
-            d_model=self.d_model,
-            n_outputs=len(prior),
-            n_members=n_members,
-            n_samples=n,
-            is_classification=self._is_classification,
-            dropout=self.dropout,
-        )
-        encoders = [
-            modality.build_encoder(self.d_model, self.dropout)
-            for modality in batch.modalities.values()
-        ]
-        return FusionNetwork(
-            encoders,
-            rule.build(shape),
-            d_model=self.d_model,
-            prior=prior,
-            n_members=n_members,
-            n_heads=rule.n_heads,
-            dropout=self.dropout,
-        )
 
     # ------------------------------------------------------------ predict, explain
 
@@ -535,10 +510,9 @@ class BaseFusion(BaseEstimator, ABC):
         """The modalities as the networks know them: their order changes no bit."""
         return tuple(sorted(self.modality_names_))
 
-    def _outputs(self, batch: ModalityBatch) -> Outputs:
-        """The model's word on rows, its modalities in the user's order."""
-        ours = batch.in_order(self._names)
-        out = model_outputs(self._folds, self._calibration, ours)
+    def _outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
+        """What the model says of rows, its modalities in the user's order."""
+        out = self._model.outputs(batch.in_order(self._names), joint=joint)
         return out.in_order([self._names.index(name) for name in batch.names])
 
     def modality_weights(self, X: Any) -> NDArray[np.float64]:
@@ -551,15 +525,34 @@ class BaseFusion(BaseEstimator, ABC):
         Returns
         -------
         weights : ndarray of shape (n_samples, n_modalities)
-            In the order of `modality_names_`. Rows sum to 1; an absent modality has
-            exactly 0, and a row in which all are absent is all 0.
+            Each modality's share of the size of all contributions, in the order of
+            `modality_names_`. Rows sum to 1; an absent modality has exactly 0, and a
+            row in which all are absent is all 0.
         """
         return self._outputs(self._batch(X)).weights
 
+    def modality_trust(self, X: Any) -> NDArray[np.float64]:
+        """How far each modality is believed in a row, whatever it says.
+
+        Returns
+        -------
+        trust : ndarray of shape (n_samples, n_modalities)
+            The factor of its evidence, at least 0; exactly 0 where it is absent. A
+            modality that is trusted and says nothing weighs nothing.
+        """
+        return self._outputs(self._batch(X)).trust
+
     def modality_contributions(
-        self, X: Any
+        self, X: Any, *, joint: str = "separate"
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """What each modality, and the joint part, added to the output.
+
+        Parameters
+        ----------
+        X : as in `predict`
+        joint : {"separate", "shared"}, default="separate"
+            "shared" splits the joint part among the modalities, by exact Shapley
+            values of the joint part alone; there may be at most 10 modalities.
 
         Returns
         -------
@@ -569,56 +562,25 @@ class BaseFusion(BaseEstimator, ABC):
             sum to 0); of a regressor, to the prediction in the units of `y`, of shape
             (n_samples, n_modalities, n_targets). An absent modality has exactly 0.
         joint : ndarray of shape (n_samples, n_classes)
-            What belongs to no single modality.
+            What belongs to no single modality: 0 if "shared".
 
         Notes
         -----
-        ``softmax(contributions.sum(axis=1) + joint)`` is `predict_proba`; in a
-        regression, the sum plus the mean of the training target is the prediction.
-        """
-        out = self._outputs(self._batch(X))
-        return self._in_output_units(out.parts), self._in_output_units(out.joint)
+        ``log(class_prior_) + contributions.sum(axis=1) + joint`` are the logits whose
+        softmax is `predict_proba`; in a regression, the sum plus the mean of the
+        training target is the prediction.
 
-    @abstractmethod
-    def _in_output_units(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Parts of the logits as a user reads them."""
-
-    def corrupt(
-        self, X: Any, corruption: Plans, *, random_state: int | None = None
-    ) -> tuple[ModalityBatch, CorruptionPlan]:
-        """Rows disturbed as in training, for seeing what the model makes of it.
-
-        Parameters
+        References
         ----------
-        X : as in `predict`
-        corruption : Corruption, Noise, Swap or Drop
-            From :mod:`skfusion.corruption`.
-        random_state : int, optional
-            Seed of the disturbance.
-
-        Returns
-        -------
-        batch : ModalityBatch
-            The disturbed rows; every method that takes `X` takes it too.
-        plan : CorruptionPlan
-            What happened to each modality of each row.
+        Shapley (1953), "A value for n-person games".
         """
-        if not hasattr(corruption, "plan"):
-            raise TypeError(
-                "The 'corruption' parameter of corrupt must be a spec from "
-                f"skfusion.corruption, such as Noise(3.0). Got {corruption!r} instead."
+        if joint not in ("separate", "shared"):
+            raise ValueError(
+                "The 'joint' parameter of modality_contributions must be 'separate' or "
+                f"'shared'. Got {joint!r} instead."
             )
-        if isinstance(corruption, BaseEstimator):
-            corruption._validate_params()
-        batch = self._batch(X).in_order(self._names)
-        network = self.net_.module_
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(check_random_state(random_state).randint(2**31 - 1))
-            plan = corruption.plan(torch.from_numpy(batch.present), batch.names)
-            batch = corrupt_batch(batch, network.encoders, plan)
-        order = [self._names.index(name) for name in self.modality_names_]
-        plan = CorruptionPlan(*(column[:, order] for column in plan))
-        return batch.in_order(self.modality_names_), plan
+        out = self._outputs(self._batch(X), joint=joint)
+        return self._in_output_units(out.contributions), self._in_output_units(out.joint)
 
     def joint_share(self, X: Any) -> NDArray[np.float64]:
         """Share of the output that belongs to no single modality.
@@ -626,12 +588,49 @@ class BaseFusion(BaseEstimator, ABC):
         Returns
         -------
         share : ndarray of shape (n_samples,)
-            Between 0 (the output is the weighted sum of what the modalities say) and 1.
+            Between 0 (the output is the sum of what the modalities say) and 1.
         """
         return self._outputs(self._batch(X)).joint_share
 
+    def element_contributions(self, X: Any, modality: str) -> Bunch:
+        """What each element of a modality added to the output, with sign.
+
+        Parameters
+        ----------
+        X : as in `predict`
+        modality : str
+            One of `modality_names_`.
+
+        Returns
+        -------
+        found : Bunch
+            elements : list of n_samples DataFrames of shape (n_elements, n_classes)
+                Indexed by the elements (words, patches, intervals, columns); empty in
+                rows where the modality is absent. In the units of
+                `modality_contributions`.
+            rest : ndarray of shape (n_samples, n_classes)
+                What is not additive over the elements (trees, interactions). Elements
+                and rest sum to the modality's contribution.
+        """
+        batch, values, rest = self._element_values(X, modality)
+        names = self._output_names
+        read_by, block = batch.modalities[modality], batch.blocks[modality]
+        columns = [
+            read_by.elements(block, values[:, :, c]) for c in range(values.shape[2])
+        ]
+        frames = [
+            pd.DataFrame(
+                np.stack([s.to_numpy(dtype=float) for s in row], axis=1),
+                index=row[0].index,
+                columns=names,
+            )
+            for row in zip(*columns, strict=True)
+        ]
+        # Padding tokens have no name, and no contribution.
+        return Bunch(elements=frames, rest=rest)
+
     def element_weights(self, X: Any, modality: str) -> list[pd.Series]:
-        """How much each element of a modality was attended to, row by row.
+        """Share of each element in what the elements of a modality added, row by row.
 
         Parameters
         ----------
@@ -645,6 +644,15 @@ class BaseFusion(BaseEstimator, ABC):
             Indexed by the elements (words, patches, intervals, columns), summing to 1;
             empty in rows where the modality is absent.
         """
+        batch, values, _ = self._element_values(X, modality)
+        size = np.abs(values).mean(axis=2)  # (n, T)
+        weights = size / np.maximum(size.sum(axis=1, keepdims=True), 1e-12)
+        return batch.modalities[modality].elements(batch.blocks[modality], weights)
+
+    def _element_values(
+        self, X: Any, modality: str
+    ) -> tuple[ModalityBatch, NDArray[np.float64], NDArray[np.float64]]:
+        """Contributions of tokens (n, T, C), and the rest (n, C)."""
         check_is_fitted(self)
         if modality not in self.modality_names_:
             raise ValueError(
@@ -652,24 +660,62 @@ class BaseFusion(BaseEstimator, ABC):
                 f"{modality!r} instead."
             )
         batch = self._batch(X)
-        attention = self._outputs(batch).attention[batch.names.index(modality)]
-        return batch.modalities[modality].elements(batch.blocks[modality], attention)
+        ours = batch.in_order(self._names)
+        values, rest = self._model.elements(ours, self._names.index(modality))
+        return batch, self._in_output_units(values), self._in_output_units(rest)
+
+    def corrupt(
+        self, X: Any, corruption: Plans, *, random_state: int | None = None
+    ) -> tuple[ModalityBatch, CorruptionPlan]:
+        """Rows corrupted as in training, for seeing what the model makes of it.
+
+        Parameters
+        ----------
+        X : as in `predict`
+        corruption : Corruption, Noise, Swap or Drop
+            From :mod:`skfusion.corruption`.
+        random_state : int, optional
+            Seed of the corruption.
+
+        Returns
+        -------
+        batch : ModalityBatch
+            The corrupted rows; every method that takes `X` takes it too.
+        plan : CorruptionPlan
+            What happened to each modality of each row.
+        """
+        if not hasattr(corruption, "plan"):
+            raise TypeError(
+                "The 'corruption' parameter of corrupt must be a spec from "
+                f"skfusion.corruption, such as Noise(3.0). Got {corruption!r} instead."
+            )
+        if isinstance(corruption, BaseEstimator):
+            corruption._validate_params()
+        batch = self._batch(X).in_order(self._names)
+        seed = check_random_state(random_state).randint(2**31 - 1)
+        generator = torch.Generator().manual_seed(int(seed))
+        plan = corruption.plan(torch.from_numpy(batch.present), batch.names, generator)
+        encoders = copy.deepcopy(self.networks_[0].encoders)
+        batch = corrupt_batch(batch, encoders, plan, generator)
+        order = [self._names.index(name) for name in self.modality_names_]
+        plan = CorruptionPlan(*(column[:, order] for column in plan))
+        return batch.in_order(self.modality_names_), plan
 
     @property
-    def expert_weights_(self) -> pd.DataFrame | None:
-        """What the network and each kind of expert count in each witness's word."""
+    def base_model_weights_(self) -> pd.DataFrame | None:
+        """What the network and each base model count in the evidence of each source."""
         check_is_fitted(self)
-        if self._calibration is None:
+        if isinstance(self._model, NetworkModel):
             return None
-        mix = self._calibration.mix.share.numpy()
-        names = [*self._names, "joint"][: len(mix)]
-        table = pd.DataFrame(mix, names, ["network", *EXPERTS][: mix.shape[1]])
+        share = self._model.mix.share
+        names = [*self._names, "joint"][: len(share)]
+        table = pd.DataFrame(share, names, ["network", *self._model.base.names])
         return table.loc[[*self.modality_names_, *names[len(self._names) :]]]
 
     # ------------------------------------------------------------ scikit-learn
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "net_")
+        return hasattr(self, "_model")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -685,15 +731,3 @@ class BaseFusion(BaseEstimator, ABC):
             modalities = ModalityTransformer(modalities)
         rule = FUSIONS[self.fusion]() if isinstance(self.fusion, str) else self.fusion
         return VisualBlock("serial", [modalities, rule], names=["modalities", "fusion"])
-
-
-def _dataset(
-    batch: ModalityBatch, target: Tensor, weight: Tensor | None, rows: NDArray[np.intp]
-) -> BatchDataset:
-    weight = None if weight is None else weight[rows]
-    whole = len(rows) == len(batch)
-    return BatchDataset(batch if whole else batch[rows], target[rows], weight)
-
-
-def _labelled(rows: BatchDataset) -> LabelledRows:
-    return LabelledRows(rows.batch, rows.y, rows.weight)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from skfusion.modalities.base import Modality
-
-__all__ = ["Block", "ModalityBatch"]
+__all__ = ["Block", "ModalityBatch", "block_tensors"]
 
 
 class Block:
@@ -118,7 +117,7 @@ class ModalityBatch:
     """
 
     def __init__(
-        self, blocks: Mapping[str, Block], modalities: Mapping[str, Modality]
+        self, blocks: Mapping[str, Block], modalities: Mapping[str, Any]
     ) -> None:
         if list(blocks) != list(modalities):
             raise ValueError(
@@ -170,6 +169,22 @@ class ModalityBatch:
     def __repr__(self) -> str:
         inner = "".join(f"\n  {name}: {b!r}" for name, b in self.blocks.items())
         return f"ModalityBatch of {len(self)} rows{inner}"
+
+
+def block_tensors(block: Block, rows: NDArray[np.intp]) -> dict[str, Tensor]:
+    """Copy some rows of a block into torch tensors, sparse ones as COO."""
+    return {key: _to_tensor(array[rows]) for key, array in block.arrays.items()}
+
+
+def _to_tensor(array: Any) -> Tensor:
+    if sparse.issparse(array):
+        coo = array.tocoo()
+        index = torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64))
+        value = torch.from_numpy(coo.data.copy())
+        return torch.sparse_coo_tensor(
+            index, value, coo.shape, is_coalesced=True, check_invariants=False
+        )
+    return torch.from_numpy(array)  # already a copy: rows are picked by index
 
 
 def _row_index(rows: Any) -> Any:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import assert_all_finite
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
 from skfusion._estimator import BaseFusion
-from skfusion._rows import check_no_missing
+from skfusion._validation import check_no_missing
 from skfusion._sklearn import StrOptions
 
 __all__ = ["FusionClassifier"]
@@ -41,15 +41,16 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
             default="adaptive"
         How what the modalities know and say is fused; a name stands for the rule with
         its defaults, such as :class:`~skfusion.fusion.AdaptiveFusion`.
-    experts : "auto" or None, default="auto"
-        "auto" lets fast scikit-learn models (linear ones, forests, boosted trees) learn
-        on a summary of each modality, and on all summaries together, beside the
-        network. Held-out rows decide what each counts; see `expert_weights_`. Only with
-        ``fusion="adaptive"``.
+    base_models : "auto", None or list of (name, estimator), default="auto"
+        "auto" lets fast scikit-learn models (linear ones and boosted trees) learn on
+        the features of each modality, and of all together, beside the network. A list
+        of classifiers of your own (LightGBM, CatBoost, TabICL, any of scikit-learn)
+        joins these. Held-out rows decide what each counts; see `base_model_weights_`.
+        None is the network alone. Only with ``fusion="adaptive"`` or "bottleneck".
     corruption : "auto", Corruption or None, default="auto"
-        How modalities are disturbed during training, which teaches the network whom to
+        How modalities are corrupted during training, which teaches the network whom to
         trust and to do without. "auto" is `Corruption()`, at half its rates below 500
-        rows; None trains on clean rows only. A single modality is never disturbed.
+        rows; None trains on clean rows only. A single modality is never corrupted.
     balance : {"mmpareto", "ogm_ge"}, Balance or None, default=None
         What keeps a modality that learns fast from starving the others, by changing the
         gradients of their encoders; a name stands for the strategy with its defaults,
@@ -62,10 +63,7 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         holds out `validation_fraction` of the rows. "auto" is 5 below 1,000 rows
         (with pictures 3) and 3 below 4,000 (without pictures, sounds and series), else
         1.
-    n_members : int or "auto", default="auto"
-        Members of the parameter-efficient ensemble that shares the encoders. "auto" is
-        4 for one fold of up to 10,000 rows, else 2.
-    d_model : int, default=128
+    d_model : int, default=64
         Width of tokens and of what a modality knows. A multiple of the attention heads.
     dropout : float, default=0.25
         Dropout probability in the encoders and above them.
@@ -74,26 +72,27 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         is 150,000 / n_samples, between 8 and 100, or fewer where every modality's
         encoder asks for fewer. Text, pictures and tables of rare categories stop
         learning after fewer passes than the others, which keeps them from learning
-        rows by heart.
+        rows.
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is 128 below 10,000 rows and 256 above.
-    lr : float, default=0.002
+    lr : float, default=0.003
         Highest learning rate of AdamW, after a warm-up over 5 % of the steps.
     weight_decay : float, default=0.01
         Decoupled weight decay of AdamW.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the losses, as in scikit-learn.
-    early_stopping : bool or "auto", default="auto"
-        True holds out validation rows, stops when their loss no longer improves, and
-        keeps the best epoch. "auto" holds them out, from 100 rows, only to learn whom
-        to trust, and runs every epoch, which measured better. False learns from every
-        row: experts stay out, and all modalities weigh the same.
+    early_stopping : bool, default=False
+        Whether training stops when the loss of the held-out rows no longer improves,
+        and keeps the best epoch. Running every epoch measured better.
     validation_fraction : float, default=0.1
         Share of the training rows to hold out, where there is one fold.
     n_iter_no_change : int, default=16
         Epochs without improvement after which `early_stopping=True` stops.
     warm_start : bool, default=False
         Whether the next `fit` goes on from the present weights and modalities.
+    n_jobs : int or None, default=None
+        Processes over which the folds are spread; None is 1, -1 one for each core.
+        Within a process, one thread works.
     device : str, default="auto"
         Where the network lives: "cpu", "cuda", "cuda:1"; "auto" takes a GPU if any.
     callbacks : list of skorch callbacks, or None, default=None
@@ -118,11 +117,11 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         modality, seconds, and what a `balance` strategy did to each.
     n_iter_ : int
         Epochs run.
-    expert_weights_ : DataFrame, or None
-        What the network and each kind of expert count in the word of each modality
-        and of the joint part; fitted on held-out rows, None where there are none.
-    net_ : skorch.NeuralNet
-        The trained net of the first fold; ``net_.module_`` is the torch network.
+    base_model_weights_ : DataFrame, or None
+        What the network and each base model count in the evidence of each modality and
+        of the joint part; fitted on held-out rows, None where ``fusion`` has no trust.
+    networks_ : list of torch.nn.Module
+        The trained networks, one a fold.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -164,22 +163,22 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         modalities=None,
         *,
         fusion="adaptive",
-        experts="auto",
+        base_models="auto",
         corruption="auto",
         balance=None,
         n_folds="auto",
-        n_members="auto",
-        d_model=128,
+        d_model=64,
         dropout=0.25,
         max_epochs="auto",
         batch_size="auto",
-        lr=2e-3,
+        lr=3e-3,
         weight_decay=1e-2,
         class_weight=None,
-        early_stopping="auto",
+        early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=16,
         warm_start=False,
+        n_jobs=None,
         device="auto",
         callbacks=None,
         random_state=None,
@@ -188,11 +187,10 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         super().__init__(
             modalities,
             fusion=fusion,
-            experts=experts,
+            base_models=base_models,
             corruption=corruption,
             balance=balance,
             n_folds=n_folds,
-            n_members=n_members,
             d_model=d_model,
             dropout=dropout,
             max_epochs=max_epochs,
@@ -203,6 +201,7 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
+            n_jobs=n_jobs,
             device=device,
             callbacks=callbacks,
             random_state=random_state,
@@ -217,27 +216,48 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         check_classification_targets(y)
         return y
 
-    def _encode_target(self, y: NDArray[Any]) -> tuple[Tensor, Tensor]:
+    def _encode_target(
+        self, y: NDArray[Any], weight: NDArray[np.float64]
+    ) -> tuple[Tensor, Tensor, NDArray[np.float64]]:
         classes, index = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
                 "FusionClassifier needs samples of at least 2 classes in y, but y has "
                 f"only one class: {classes[0]!r}."
             )
-        again = self.warm_start and hasattr(self, "net_")
-        if again and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"warm_start=True goes on with the classes {self.classes_}, but y now "
-                f"has {classes}. Use warm_start=False to start afresh."
-            )
+        if self.warm_start and hasattr(self, "_model"):
+            if not np.array_equal(classes, self.classes_):
+                raise ValueError(
+                    f"warm_start=True goes on with the classes {self.classes_}, but y "
+                    f"now has {classes}. Use warm_start=False to start afresh."
+                )
+        weight = weight * self._class_weights(classes, index, weight)[index]
         self.classes_ = classes
-        share = np.bincount(index) / len(index)
-        return torch.from_numpy(index), torch.from_numpy(np.log(share)).float()
+        share = np.bincount(index, weight) / weight.sum()
+        self.class_prior_ = share
+        prior = torch.from_numpy(np.log(share)).float()
+        return torch.from_numpy(index), prior, weight / weight.mean()
 
-    def _class_weights(self, target: NDArray[Any]) -> NDArray[np.float64] | None:
+    def _class_weights(
+        self, classes: NDArray[Any], index: NDArray[np.intp], weight: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Weight of each class, (n_classes,)."""
         if self.class_weight is None:
-            return None
-        return compute_sample_weight(self.class_weight, self.classes_[target])
+            return np.ones(len(classes))
+        if isinstance(self.class_weight, str):  # "balanced", of weighted rows
+            return weight.sum() / (len(classes) * np.bincount(index, weight))
+        weights = compute_class_weight(self.class_weight, classes=classes, y=classes)
+        if not (weights > 0).all():
+            raise ValueError(
+                "The 'class_weight' parameter of FusionClassifier must be positive for "
+                f"every class. Got {self.class_weight!r}. To leave a class out, leave "
+                "its rows out."
+            )
+        return weights
+
+    @property
+    def _output_names(self) -> list[Any]:
+        return list(self.classes_)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of each class.
@@ -275,7 +295,6 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
             Where a modality is absent, the class shares of the training rows.
         """
         batch = self._batch(X)
-        alone = softmax(self._outputs(batch).unimodal, axis=-1)  # (n, M, C)
-        prior = softmax(self.net_.module_.prior.double().cpu().numpy())
-        alone = np.where(batch.present[:, :, None], alone, prior)
+        prior = np.log(self.class_prior_)
+        alone = softmax(prior + self._outputs(batch).alone, axis=-1)  # (n, M, C)
         return {name: alone[:, m] for m, name in enumerate(self.modality_names_)}

@@ -1,4 +1,9 @@
-"""Noise, swapped rows and dropped modalities: how trust is taught and tested."""
+"""Noise, swapped rows and dropped modalities: how trust is taught and tested.
+
+A plan says what happens to each modality of each row. Training carries it out on the
+rows of a step, `corrupt_batch` on whole batches; both swap by `swap_sources` and add
+noise by `Encoder.add_noise`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,26 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skfusion._sklearn import Interval
+from skfusion.batch import Block, ModalityBatch, block_tensors
+from skfusion.network import set_generator
 
-__all__ = ["Corruption", "CorruptionPlan", "Drop", "Noise", "Swap"]
+__all__ = [
+    "Corruption",
+    "CorruptionPlan",
+    "Drop",
+    "Noise",
+    "Plans",
+    "Swap",
+    "corrupt_batch",
+    "swap_sources",
+]
 
 
 class CorruptionPlan(NamedTuple):
@@ -31,14 +49,19 @@ class CorruptionPlan(NamedTuple):
 class Plans(Protocol):
     """What `corrupt` takes: a spec that decides, row by row, what happens."""
 
-    def plan(self, present: Tensor, names: Sequence[str] = ()) -> CorruptionPlan:
-        """Draw the fate of a batch from torch's random state."""
+    def plan(
+        self,
+        present: Tensor,
+        names: Sequence[str] = (),
+        generator: torch.Generator | None = None,
+    ) -> CorruptionPlan:
+        """Draw what happens to the rows of a batch."""
 
 
 class Corruption(BaseEstimator):
-    """How often, and how badly, modalities are disturbed while the network trains.
+    """How often, and how badly, modalities are corrupted while the network trains.
 
-    Each present modality of each row is, independently, disturbed with probability
+    Each present modality of each row is, independently, corrupted with probability
     `p_corrupt`: in half of these cases by noise of a standard deviation drawn from
     U(0, `max_sd`) in standardised units, in the other half by another row's content. It
     is hidden with probability `p_drop`, but never all modalities of a row.
@@ -72,21 +95,27 @@ class Corruption(BaseEstimator):
         self.p_drop = p_drop
         self.max_sd = max_sd
 
-    def plan(self, present: Tensor, names: Sequence[str] = ()) -> CorruptionPlan:
-        """Draw the fate of a batch from torch's random state.
+    def plan(
+        self,
+        present: Tensor,
+        names: Sequence[str] = (),
+        generator: torch.Generator | None = None,
+    ) -> CorruptionPlan:
+        """Draw what happens to the rows of a batch.
 
         Parameters
         ----------
         present : Tensor (B, M), bool
-            True = present; only what is present is disturbed.
+            True = present; only what is present is corrupted.
         names : sequence of M str
             The modalities' names, which this spec does not need.
+        generator : torch.Generator, optional
         """
-        B, M = present.shape
-        hit = (torch.rand(B, M) < self.p_corrupt) & present
-        swap = hit & (torch.rand(B, M) < 0.5)
-        noise = torch.rand(B, M) * self.max_sd * (hit & ~swap)
-        drop = (torch.rand(B, M) < self.p_drop) & present
+        u = torch.rand(4, *present.shape, generator=generator)
+        hit = (u[0] < self.p_corrupt) & present
+        swap = hit & (u[1] < 0.5)
+        noise = u[2] * self.max_sd * (hit & ~swap)
+        drop = (u[3] < self.p_drop) & present
         emptied = (drop == present).all(dim=1, keepdim=True)
         return CorruptionPlan(noise, swap, drop & ~emptied)
 
@@ -97,7 +126,12 @@ class _OnOne(BaseEstimator):
     modality: str | None
     _parameter_constraints: dict[str, list[Any]] = {"modality": [str, None]}
 
-    def _chosen(self, present: Tensor, names: Sequence[str]) -> Tensor:
+    def _chosen(
+        self,
+        present: Tensor,
+        names: Sequence[str],
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         """Which modality of each row is meant, (B, M); only present ones are."""
         if self.modality is not None:
             if self.modality not in names:
@@ -108,7 +142,7 @@ class _OnOne(BaseEstimator):
             chosen = torch.zeros_like(present)
             chosen[:, list(names).index(self.modality)] = True
             return chosen & present
-        score = torch.rand(present.shape).masked_fill(~present, -1.0)
+        score = torch.rand(present.shape, generator=generator).masked_fill(~present, -1.0)
         first = score.argmax(dim=1, keepdim=True)
         return torch.zeros_like(present).scatter_(1, first, True) & present
 
@@ -140,9 +174,14 @@ class Noise(_OnOne):
         self.sd = sd
         self.modality = modality
 
-    def plan(self, present: Tensor, names: Sequence[str] = ()) -> CorruptionPlan:
-        """Draw the fate of a batch from torch's random state."""
-        chosen = self._chosen(present, names)
+    def plan(
+        self,
+        present: Tensor,
+        names: Sequence[str] = (),
+        generator: torch.Generator | None = None,
+    ) -> CorruptionPlan:
+        """Draw what happens to the rows of a batch; see `Corruption.plan`."""
+        chosen = self._chosen(present, names, generator)
         nothing = torch.zeros_like(present)
         return CorruptionPlan(chosen * float(self.sd), nothing, nothing.clone())
 
@@ -165,10 +204,16 @@ class Swap(_OnOne):
     def __init__(self, *, modality: str | None = None) -> None:
         self.modality = modality
 
-    def plan(self, present: Tensor, names: Sequence[str] = ()) -> CorruptionPlan:
-        """Draw the fate of a batch from torch's random state."""
+    def plan(
+        self,
+        present: Tensor,
+        names: Sequence[str] = (),
+        generator: torch.Generator | None = None,
+    ) -> CorruptionPlan:
+        """Draw what happens to the rows of a batch; see `Corruption.plan`."""
         nothing = torch.zeros_like(present)
-        return CorruptionPlan(nothing.float(), self._chosen(present, names), nothing)
+        swap = self._chosen(present, names, generator)
+        return CorruptionPlan(nothing.float(), swap, nothing)
 
 
 class Drop(_OnOne):
@@ -189,7 +234,86 @@ class Drop(_OnOne):
     def __init__(self, *, modality: str | None = None) -> None:
         self.modality = modality
 
-    def plan(self, present: Tensor, names: Sequence[str] = ()) -> CorruptionPlan:
-        """Draw the fate of a batch from torch's random state."""
+    def plan(
+        self,
+        present: Tensor,
+        names: Sequence[str] = (),
+        generator: torch.Generator | None = None,
+    ) -> CorruptionPlan:
+        """Draw what happens to the rows of a batch; see `Corruption.plan`."""
         nothing = torch.zeros_like(present)
-        return CorruptionPlan(nothing.float(), nothing, self._chosen(present, names))
+        drop = self._chosen(present, names, generator)
+        return CorruptionPlan(nothing.float(), nothing, drop)
+
+
+def swap_sources(
+    swap: Tensor, index: Tensor, n: int, generator: torch.Generator | None
+) -> Tensor:
+    """The row that each modality's content comes from, (B, M).
+
+    Its own, or where `swap` (B, M) is True another of the n rows; `index` (B,) tells
+    which of them the rows of the batch are.
+    """
+    own = index[:, None].expand(swap.shape)
+    step = torch.randint(1, max(n, 2), tuple(swap.shape), generator=generator)
+    return torch.where(swap, (own + step) % n, own)
+
+
+def corrupt_batch(
+    batch: ModalityBatch,
+    encoders: Any,
+    plan: CorruptionPlan,
+    generator: torch.Generator | None = None,
+) -> ModalityBatch:
+    """Carry out a plan on the rows of a batch.
+
+    `encoders` are those of the network, in order. Swapped content comes from another
+    row of the batch. Noise that leaves an array's type (grain on pixels, hiss on
+    log-mel codes) is rounded back to it.
+    """
+    n = len(batch)
+    source = swap_sources(plan.swap, torch.arange(n), n, generator).numpy()
+    blocks = {}
+    for m, (name, block) in enumerate(batch.blocks.items()):
+        block = block[source[:, m]]
+        present = block.present & ~plan.drop[:, m].numpy()
+        rows = np.flatnonzero((plan.noise[:, m] > 0).numpy() & present)
+        arrays = dict(block.arrays)
+        if len(rows):
+            noisy = _noisy(encoders[m], block, rows, plan.noise[rows, m], generator)
+            arrays |= {k: _put_rows(arrays[k], rows, x) for k, x in noisy.items()}
+        blocks[name] = Block(arrays, present, block.cells)
+    return ModalityBatch(blocks, batch.modalities)
+
+
+def _noisy(
+    encoder: Any,
+    block: Block,
+    rows: Any,
+    sd: Tensor,
+    generator: torch.Generator | None,
+) -> dict[str, Tensor]:
+    """The arrays that noise changes, of some rows."""
+    device = next(encoder.parameters()).device
+    inputs = {k: x.to(device) for k, x in block_tensors(block, rows).items()}
+    set_generator(encoder, generator)
+    noisy = encoder.add_noise(inputs, sd.to(device))
+    set_generator(encoder, None)
+    return {k: x.cpu() for k, x in noisy.items() if x is not inputs[k]}
+
+
+def _put_rows(array: Any, rows: Any, values: Tensor) -> Any:
+    """An array, dense or CSR, in which some rows have other values."""
+    if sparse.issparse(array):
+        coo = values.coalesce()
+        index, data = coo.indices().numpy(), coo.values().numpy()
+        new = sparse.csr_matrix((data, index), shape=(len(rows), array.shape[1]))
+        place = np.arange(array.shape[0])
+        place[rows] = array.shape[0] + np.arange(len(rows))
+        return sparse.vstack([array, new], format="csr", dtype=array.dtype)[place]
+    if array.dtype.kind in "iu":
+        limits = np.iinfo(array.dtype)
+        values = values.round().clamp(limits.min, limits.max)
+    array = array.copy()
+    array[rows] = values.numpy().astype(array.dtype)
+    return array

@@ -12,7 +12,7 @@ from sklearn.utils import check_array
 from torch import Tensor
 
 from skfusion._estimator import BaseFusion
-from skfusion._rows import check_no_missing, check_numbers
+from skfusion._validation import check_no_missing, check_numbers
 
 __all__ = ["FusionRegressor"]
 
@@ -34,15 +34,16 @@ class FusionRegressor(RegressorMixin, BaseFusion):
             default="adaptive"
         How what the modalities know and say is fused; a name stands for the rule with
         its defaults, such as :class:`~skfusion.fusion.AdaptiveFusion`.
-    experts : "auto" or None, default="auto"
-        "auto" lets fast scikit-learn models (linear ones, forests, boosted trees) learn
-        on a summary of each modality, and on all summaries together, beside the
-        network. Held-out rows decide what each counts; see `expert_weights_`. Only with
-        ``fusion="adaptive"``.
+    base_models : "auto", None or list of (name, estimator), default="auto"
+        "auto" lets fast scikit-learn models (linear ones and boosted trees) learn on
+        the features of each modality, and of all together, beside the network. A list
+        of regressors of your own (LightGBM, CatBoost, TabPFN, any of scikit-learn)
+        joins these. Held-out rows decide what each counts; see `base_model_weights_`.
+        None is the network alone. Only with ``fusion="adaptive"`` or "bottleneck".
     corruption : "auto", Corruption or None, default="auto"
-        How modalities are disturbed during training, which teaches the network whom to
+        How modalities are corrupted during training, which teaches the network whom to
         trust and to do without. "auto" is `Corruption()`, at half its rates below 500
-        rows; None trains on clean rows only. A single modality is never disturbed.
+        rows; None trains on clean rows only. A single modality is never corrupted.
     balance : {"mmpareto", "ogm_ge"}, Balance or None, default=None
         What keeps a modality that learns fast from starving the others, by changing the
         gradients of their encoders; a name stands for the strategy with its defaults,
@@ -55,10 +56,7 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         holds out `validation_fraction` of the rows. "auto" is 5 below 1,000 rows
         (with pictures 3) and 3 below 4,000 (without pictures, sounds and series), else
         1.
-    n_members : int or "auto", default="auto"
-        Members of the parameter-efficient ensemble that shares the encoders. "auto" is
-        4 for one fold of up to 10,000 rows, else 2.
-    d_model : int, default=128
+    d_model : int, default=64
         Width of tokens and of what a modality knows. A multiple of the attention heads.
     dropout : float, default=0.25
         Dropout probability in the encoders and above them.
@@ -67,24 +65,25 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         is 150,000 / n_samples, between 8 and 100, or fewer where every modality's
         encoder asks for fewer. Text, pictures and tables of rare categories stop
         learning after fewer passes than the others, which keeps them from learning
-        rows by heart.
+        rows.
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is 128 below 10,000 rows and 256 above.
-    lr : float, default=0.002
+    lr : float, default=0.003
         Highest learning rate of AdamW, after a warm-up over 5 % of the steps.
     weight_decay : float, default=0.01
         Decoupled weight decay of AdamW.
-    early_stopping : bool or "auto", default="auto"
-        True holds out validation rows, stops when their loss no longer improves, and
-        keeps the best epoch. "auto" holds them out, from 100 rows, only to learn whom
-        to trust, and runs every epoch, which measured better. False learns from every
-        row: experts stay out, and all modalities weigh the same.
+    early_stopping : bool, default=False
+        Whether training stops when the loss of the held-out rows no longer improves,
+        and keeps the best epoch. Running every epoch measured better.
     validation_fraction : float, default=0.1
         Share of the training rows to hold out, where there is one fold.
     n_iter_no_change : int, default=16
         Epochs without improvement after which `early_stopping=True` stops.
     warm_start : bool, default=False
         Whether the next `fit` goes on from the present weights and modalities.
+    n_jobs : int or None, default=None
+        Processes over which the folds are spread; None is 1, -1 one for each core.
+        Within a process, one thread works.
     device : str, default="auto"
         Where the network lives: "cpu", "cuda", "cuda:1"; "auto" takes a GPU if any.
     callbacks : list of skorch callbacks, or None, default=None
@@ -109,11 +108,11 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         modality, seconds, and what a `balance` strategy did to each.
     n_iter_ : int
         Epochs run.
-    expert_weights_ : DataFrame, or None
-        What the network and each kind of expert count in the word of each modality
-        and of the joint part; fitted on held-out rows, None where there are none.
-    net_ : skorch.NeuralNet
-        The trained net of the first fold; ``net_.module_`` is the torch network.
+    base_model_weights_ : DataFrame, or None
+        What the network and each base model count in the evidence of each modality and
+        of the joint part; fitted on held-out rows, None where ``fusion`` has no trust.
+    networks_ : list of torch.nn.Module
+        The trained networks, one a fold.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -148,16 +147,20 @@ class FusionRegressor(RegressorMixin, BaseFusion):
             y, ensure_2d=False, dtype=np.float64, order="C", input_name="y"
         )
 
-    def _encode_target(self, y: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    def _encode_target(
+        self, y: NDArray[np.float64], weight: NDArray[np.float64]
+    ) -> tuple[Tensor, Tensor, NDArray[np.float64]]:
         self._flat = y.ndim == 1
         y = y.reshape(len(y), -1)
-        self.y_mean_, sd = y.mean(axis=0), y.std(axis=0)
+        self.y_mean_ = np.average(y, axis=0, weights=weight)
+        sd = np.sqrt(np.average((y - self.y_mean_) ** 2, axis=0, weights=weight))
         self.y_scale_ = np.where(sd > 1e-12 * np.abs(self.y_mean_), sd, 1.0)
         target = torch.from_numpy((y - self.y_mean_) / self.y_scale_).float()
-        return target, torch.zeros(y.shape[1])
+        return target, torch.zeros(y.shape[1]), weight
 
-    def _class_weights(self, target: NDArray[Any]) -> None:
-        return None
+    @property
+    def _output_names(self) -> list[Any]:
+        return list(range(len(self.y_mean_)))
 
     def _in_units(self, standardised: NDArray[np.float64]) -> NDArray[np.float64]:
         y = standardised * self.y_scale_ + self.y_mean_
@@ -187,7 +190,7 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         y : dict of str to ndarray of shape (n_samples,) or (n_samples, n_targets)
             Where a modality is absent, the mean of the training rows.
         """
-        alone = self._outputs(self._batch(X)).unimodal  # (n, M, C)
+        alone = self._outputs(self._batch(X)).alone  # (n, M, C)
         return {
             name: self._in_units(alone[:, m])
             for m, name in enumerate(self.modality_names_)

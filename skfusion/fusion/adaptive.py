@@ -1,4 +1,4 @@
-"""Adaptive fusion: each modality is a witness, weighed by how far it is trusted."""
+"""Adaptive fusion: the output is a sum of what each modality says, weighed by trust."""
 
 from __future__ import annotations
 
@@ -8,23 +8,33 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor, nn
 
+from skfusion._defaults import has_joint_part
 from skfusion._sklearn import Interval, StrOptions
-from skfusion.fusion.base import Fusion, FusionModule, FusionShape, uniform_weights
-from skfusion.network import FusionResult, MemberLinear, Tokens
+from skfusion.fusion.base import Fusion, FusionModule, FusionShape
+from skfusion.network import Dropout, FusionResult, Tokens
 
-__all__ = ["Adaptive", "AdaptiveFusion"]
+__all__ = ["AdaptiveFusion", "SumOfEvidence"]
 
 
 class AdaptiveFusion(Fusion):
-    """Weigh each modality, in each row, by how far it can be trusted there.
+    """Add up what the modalities say, each as far as it can be trusted in this row.
 
-    Each modality is a witness, and so is a joint part J that sees them all at once and
-    may know what only shows when they are seen together. They learn side by side, each
-    with a loss of its own. Afterwards, on rows that the network has not learned from,
-    some of them disturbed on purpose, a confidence ``c_m`` is learned for each witness:
-    how much probability will it give to the truth in this row? The weights are
-    ``softmax_m(e^tau log c_m)`` over the witnesses that are present, and the
-    output is their weighted sum, scaled by how much evidence there is.
+    With class shares ``pi`` and for each source s (the modalities, and a joint part that
+    sees them all at once and may know what only shows when they are seen together)::
+
+        logits(x) = log pi + sum_s a_s(x) e_s(x)
+
+    where the *evidence* ``e_s`` is the log of the probabilities that s gives alone minus
+    ``log pi``, centred over the classes: whoever knows nothing but the class shares adds
+    exactly nothing. In a regression it is the standardised prediction of s. The *trust*
+    ``a_s >= 0`` is learned after training, on rows that nothing has learned from, some of
+    them corrupted on purpose: how confident the source is, how far it agrees with the
+    others, and how unlike the training rows its content is, tell how far it can be
+    believed. The weight of a modality is its share of ``|a_m e_m|``. This is a
+    logarithmic opinion pool, of evidence instead of opinions.
+
+    While the network is trained every source has a loss of its own, and the trust of
+    each present source is the same: 1 over the square root of their number.
 
     Parameters
     ----------
@@ -33,10 +43,14 @@ class AdaptiveFusion(Fusion):
     dropout : float, default=0.25
         Dropout probability inside the joint part.
     joint : bool or "auto", default="auto"
-        Whether the joint part exists. Without it the output is attributed to the
+        Whether there is a joint part. Without it the output is attributed to the
         modalities in full, and a label that depends on two modalities at once (their
-        XOR, say) cannot be learned. "auto" has it from 500 training rows; below, it
-        learns rows by heart.
+        XOR, say) cannot be learned. "auto" gives the network one from 500 training rows
+        (below, it overfits), and lets base models learn from all modalities together.
+
+    References
+    ----------
+    Heskes (1998), "Selecting weighting factors in logarithmic opinion pools".
 
     Examples
     --------
@@ -65,59 +79,58 @@ class AdaptiveFusion(Fusion):
 
     def build(self, shape: FusionShape) -> FusionModule:
         if self._has_joint_part(shape):
-            return Adaptive(_JointPart(shape, self.dropout))
-        return Adaptive(None)
+            return SumOfEvidence(_JointPart(shape, self.dropout))
+        return SumOfEvidence(None)
 
     def _has_joint_part(self, shape: FusionShape) -> bool:
-        joint = shape.n_samples >= 500 if self.joint == "auto" else bool(self.joint)
-        return joint and shape.n_modalities > 1
+        if self.joint == "auto":
+            return has_joint_part(shape.n_samples, shape.n_modalities)
+        return bool(self.joint) and shape.n_modalities > 1
 
 
-class Adaptive(FusionModule):
-    """The mean of the witnesses, as the network learns; trust comes afterwards."""
+class SumOfEvidence(FusionModule):
+    """The sum of the evidence, all sources trusted alike, as the network learns."""
 
     def __init__(self, joint: nn.Module | None) -> None:
         super().__init__()
-        self.beta = nn.Parameter(torch.zeros(()))  # through a sigmoid: 1/2 at first
         self.joint = joint
-        self.reads_tokens = getattr(joint, "reads_tokens", False)
-        self.steps = getattr(joint, "steps", 0)
 
     def forward(
-        self, z: Tensor, u: Tensor, present: Tensor, tokens: Sequence[Tokens] = ()
+        self,
+        z: Tensor,
+        evidence: Tensor,
+        present: Tensor,
+        tokens: Sequence[Tokens] = (),
     ) -> FusionResult:
-        w = uniform_weights(present, z.dtype)
-        n = present.sum(dim=1).to(z.dtype)
         joint = None if self.joint is None else self.joint(z, present, tokens)
+        n = present.sum(dim=1).to(z.dtype) + (joint is not None)
+        trust = n.clamp_min(1).rsqrt()[:, None, None]
+        parts = trust * evidence  # (B, M, C)
+        total = parts.sum(dim=1)
         if joint is not None:
-            n = n + 1
-        # With n witnesses, n^beta is how much agreeing evidence adds up.
-        scale = n.clamp_min(1).pow(torch.sigmoid(self.beta) - 1)[:, None, None]
-        parts = scale.unsqueeze(-1) * u * present[:, :, None, None]  # (B, M, K, C)
-        logits = parts.sum(dim=1)
-        if joint is not None:
-            logits = logits + scale * joint
-        return FusionResult(logits, w, parts.mean(dim=2), joint)
+            total = total + trust[:, 0] * joint
+        size = parts.abs().mean(dim=-1)
+        weights = size / size.sum(dim=1, keepdim=True).clamp_min(1e-12)
+        return FusionResult(total, weights, parts, joint)
 
 
 class _JointPart(nn.Module):
     """A perceptron on what all modalities know, and on which of them are there.
 
-    **Shape**: z (B, M, K, D), present (B, M); output (B, K, C).
+    **Shape**: z (B, M, D), present (B, M); output (B, C).
     """
 
     def __init__(self, shape: FusionShape, dropout: float) -> None:
         super().__init__()
         M, D = shape.n_modalities, shape.d_model
         self.layers = nn.Sequential(
-            nn.Linear(M * D + M, 2 * D), nn.GELU(), nn.Dropout(dropout)
+            nn.Linear(M * D + M, 2 * D),
+            nn.GELU(),
+            Dropout(dropout),
+            nn.Linear(2 * D, shape.n_outputs),
         )
-        self.head = MemberLinear(2 * D, shape.n_outputs, n_members=shape.n_members)
 
     def forward(
         self, z: Tensor, present: Tensor, tokens: Sequence[Tokens] = ()
     ) -> Tensor:
-        B, M, K, D = z.shape
-        x = z.transpose(1, 2).reshape(B, K, M * D)
-        there = present.to(z.dtype).unsqueeze(1).expand(B, K, M)
-        return self.head(self.layers(torch.cat([x, there], dim=-1)))
+        return self.layers(torch.cat([z.flatten(1), present.to(z.dtype)], dim=-1))

@@ -8,7 +8,7 @@ from torch import nn
 
 from skfusion._sklearn import Interval
 from skfusion.fusion.base import Fusion, FusionModule, FusionShape, masked_softmax
-from skfusion.network import FusionResult, MemberLinear
+from skfusion.network import FusionResult
 
 __all__ = ["AttentionFusion"]
 
@@ -47,11 +47,10 @@ class _Attention(FusionModule):
         super().__init__()
         D = shape.d_model
         self.score = nn.Sequential(nn.Linear(D, D), nn.Tanh(), nn.Linear(D, 1))
-        self.head = MemberLinear(D, shape.n_outputs, n_members=shape.n_members)
+        self.head = nn.Linear(D, shape.n_outputs)
 
-    def forward(self, z, u, present, tokens=()):
-        score = self.score(z).squeeze(-1)  # (B, M, K)
-        w = masked_softmax(score, present)
+    def forward(self, z, evidence, present, tokens=()):
+        w = masked_softmax(self.score(z).squeeze(-1), present)  # (B, M)
         # The head is linear, so the output is the weighted sum of its parts.
-        parts = w.unsqueeze(-1) * self.head(z)  # (B, M, K, C)
-        return FusionResult(parts.sum(dim=1), w.mean(dim=2), parts.mean(dim=2))
+        parts = w.unsqueeze(-1) * self.head(z)  # (B, M, C)
+        return FusionResult(parts.sum(dim=1), w, parts)

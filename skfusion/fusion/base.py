@@ -21,10 +21,7 @@ class FusionShape(NamedTuple):
     n_modalities: int
     d_model: int
     n_outputs: int
-    n_members: int
     n_samples: int
-    is_classification: bool
-    dropout: float
 
 
 class Fusion(BaseEstimator, ABC):
@@ -36,9 +33,12 @@ class Fusion(BaseEstimator, ABC):
     """
 
     n_heads: int
-    #: Whether trust in each modality, row by row, is learned from held-out rows. The
-    #: modalities are then weighed by it, instead of by what the module says.
+    #: Whether trust in each source, row by row, is learned from held-out rows, and base
+    #: models join. Without it the module's own logits are the output.
     learns_trust: bool = False
+    #: Training steps that the rule itself needs; 0 where it has learned once every
+    #: modality has.
+    min_steps: int = 0
 
     @abstractmethod
     def build(self, shape: FusionShape) -> FusionModule:
@@ -48,21 +48,20 @@ class Fusion(BaseEstimator, ABC):
 class FusionModule(nn.Module):
     """Base of the modules that fuse.
 
-    **Shape**: z (B, M, K, D), what the modalities know; u (B, M, K, C), what each says
-    alone; present (B, M), True = present; tokens, one `Tokens` a modality where
-    `reads_tokens`. All are 0 where a modality is absent.
+    **Shape**: z (B, M, D), what the modalities know, normalised; evidence (B, M, C),
+    what each says alone, beyond the prior; present (B, M), True = present; tokens, one
+    `Tokens` a modality. All are 0 where a modality is absent. The logits of the result
+    are without the prior.
     """
 
-    #: Whether the heads of the modalities teach the encoders, or only listen.
+    #: Whether the heads of the modalities teach the encoders, or only follow them.
     trains_heads: bool = True
-    #: Whether the rule reads the tokens of the modalities.
-    reads_tokens: bool = False
-    #: Training steps that the rule itself needs; 0 where it has learned once every
-    #: modality has.
-    steps: int = 0
-
     def forward(
-        self, z: Tensor, u: Tensor, present: Tensor, tokens: Sequence[Tokens] = ()
+        self,
+        z: Tensor,
+        evidence: Tensor,
+        present: Tensor,
+        tokens: Sequence[Tokens] = (),
     ) -> FusionResult:
         raise NotImplementedError
 
@@ -74,7 +73,6 @@ def uniform_weights(present: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def masked_softmax(score: Tensor, present: Tensor) -> Tensor:
-    """Softmax over the present modalities, (B, M, K); all 0 in rows without any."""
-    mask = present.unsqueeze(-1)
-    score = score.masked_fill(~mask, torch.finfo(score.dtype).min)
-    return score.softmax(dim=1) * mask
+    """Softmax over the present modalities, (B, M); all 0 in rows without any."""
+    score = score.masked_fill(~present, torch.finfo(score.dtype).min)
+    return score.softmax(dim=1) * present

@@ -11,24 +11,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skfusion._sklearn import Interval
-from skfusion.fusion.adaptive import Adaptive, AdaptiveFusion
+from skfusion.fusion.adaptive import AdaptiveFusion, SumOfEvidence
 from skfusion.fusion.base import FusionModule, FusionShape
-from skfusion.network import MemberLinear, Tokens
+from skfusion.network import Dropout, Tokens
 
 __all__ = ["BottleneckFusion"]
 
-#: Waves by which the place of a token is told, from 2 to 200 tokens long. Patches say
-#: little of where they are.
-N_WAVES = 16
+#: Frequencies of the sinusoidal positions, with periods from 2 to 200 tokens. Patches
+#: say little of where they are.
+N_FREQUENCIES = 16
 
 
 class BottleneckFusion(AdaptiveFusion):
     """Adaptive fusion whose joint part reads tokens instead of summaries.
 
-    A few latents, and one that each modality sends, look at the tokens of all
-    modalities and at where these stand, several times in a row, so that what is known
-    of one modality decides what is looked for in another: the words of a question, then
-    the patch that it asks about. Use it where the answer depends on single elements of
+    A few latents, and one that each modality sends, attend to the tokens of all
+    modalities and their positions, several times in a row, so that what is known of one
+    modality decides what is looked for in another: the words of a question, then the
+    patch that it asks about. Use it where the answer depends on single elements of
     two modalities at once; where it does not, `AdaptiveFusion` is faster and as good.
     Everything else is as there.
 
@@ -43,7 +43,7 @@ class BottleneckFusion(AdaptiveFusion):
     n_latents : int, default=4
         Number of latents, beside those that the modalities send.
     n_layers : int, default=3
-        How many times they look.
+        How many times they attend.
 
     References
     ----------
@@ -57,6 +57,9 @@ class BottleneckFusion(AdaptiveFusion):
     BottleneckFusion(n_latents=8)
     """
 
+    # Long after the words of a text are known alone, what to look for is still learned.
+    # After 600 steps two texts are understood together, a picture and a question not.
+    min_steps = 1500
     _parameter_constraints = {
         **AdaptiveFusion._parameter_constraints,
         "n_latents": [Interval(Integral, 1, None, closed="left")],
@@ -78,8 +81,8 @@ class BottleneckFusion(AdaptiveFusion):
 
     def build(self, shape: FusionShape) -> FusionModule:
         if not self._has_joint_part(shape):
-            return Adaptive(None)
-        return Adaptive(
+            return SumOfEvidence(None)
+        return SumOfEvidence(
             _Bottleneck(
                 shape,
                 n_heads=self.n_heads,
@@ -93,13 +96,8 @@ class BottleneckFusion(AdaptiveFusion):
 class _Bottleneck(nn.Module):
     """Latents that attend to the tokens of all modalities, layer after layer.
 
-    **Shape**: z (B, M, K, D), present (B, M), M `Tokens`; output (B, K, C).
+    **Shape**: z (B, M, D), present (B, M), M `Tokens`; output (B, C).
     """
-
-    reads_tokens = True
-    # Long after the words of a text are known alone, what to look for is still learned.
-    # After 600 steps two texts are understood together, a picture and a question not.
-    steps = 1500
 
     def __init__(
         self,
@@ -114,45 +112,43 @@ class _Bottleneck(nn.Module):
         M, D = shape.n_modalities, shape.d_model
         self.norms = nn.ModuleList(nn.LayerNorm(D) for _ in range(M))
         self.kind = nn.Parameter(0.02 * torch.randn(M, D))
-        self.place = nn.ModuleList(nn.Linear(2 * N_WAVES, D) for _ in range(M))
+        self.position = nn.ModuleList(nn.Linear(2 * N_FREQUENCIES, D) for _ in range(M))
         self.latents = nn.Parameter(torch.randn(n_latents, D) * D**-0.5)
         self.sent = nn.ModuleList(nn.Linear(D, D) for _ in range(M))
         # For rows where every modality is absent: attention needs something to read.
         self.nothing = nn.Parameter(torch.zeros(1, 1, D))
         self.layers = nn.ModuleList(
-            _Look(D, n_heads=n_heads, dropout=dropout) for _ in range(n_layers)
+            _PerceiverBlock(D, n_heads=n_heads, dropout=dropout) for _ in range(n_layers)
         )
         width = (n_latents + M) * D
         self.norm = nn.LayerNorm(width)
-        self.head = MemberLinear(width, shape.n_outputs, n_members=shape.n_members)
+        self.head = nn.Linear(width, shape.n_outputs)
 
     def forward(self, z: Tensor, present: Tensor, tokens: Sequence[Tokens]) -> Tensor:
-        B, _, K, D = z.shape
+        B, _, D = z.shape
         parts = [self.nothing.expand(B, 1, D)]
         masks = [present.new_ones(B, 1)]
-        for m, (h, mask) in enumerate(tokens):
-            place = self.place[m](waves(h.shape[1]).to(h))
-            parts.append(self.norms[m](h) + self.kind[m] + place)
+        for m, (h, mask, _) in enumerate(tokens):
+            position = self.position[m](sinusoids(h.shape[1]).to(h))
+            parts.append(self.norms[m](h) + self.kind[m] + position)
             masks.append(mask & present[:, m, None])
         x, mask = torch.cat(parts, dim=1), torch.cat(masks, dim=1)  # (B, T, D), (B, T)
-        known = z.mean(dim=2)
-        sent = [send(known[:, m, None]) for m, send in enumerate(self.sent)]
+        sent = [send(z[:, m, None]) for m, send in enumerate(self.sent)]
         latents = torch.cat([self.latents.expand(B, -1, -1), *sent], dim=1)
         for layer in self.layers:
             latents = layer(latents, x, mask)
-        found = self.norm(latents.flatten(1))  # (B, (L + M) * D)
-        return self.head(found.unsqueeze(1).expand(B, K, -1))
+        return self.head(self.norm(latents.flatten(1)))  # from (B, (L + M) * D)
 
 
-def waves(n: int) -> Tensor:
-    """Sines and cosines of the places 0 to n - 1, (n, 2 * N_WAVES)."""
-    length = torch.logspace(math.log10(2), math.log10(200), N_WAVES)  # of a wave
-    angle = 2 * math.pi * torch.arange(n)[:, None] / length
+def sinusoids(n: int) -> Tensor:
+    """Sines and cosines of the positions 0 to n - 1, (n, 2 * N_FREQUENCIES)."""
+    period = torch.logspace(math.log10(2), math.log10(200), N_FREQUENCIES)
+    angle = 2 * math.pi * torch.arange(n)[:, None] / period
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
-class _Look(nn.Module):
-    """Latents attend to tokens, exchange what they found, and think.
+class _PerceiverBlock(nn.Module):
+    """Perceiver block: cross-attention, self-attention, MLP.
 
     **Shape**: latents (B, L, D), tokens (B, T, D), mask (B, T), True = present; output
     (B, L, D).
@@ -165,16 +161,16 @@ class _Look(nn.Module):
         self.query = nn.Linear(d_model, d_model)
         self.key_value = nn.Linear(d_model, 2 * d_model)
         self.out = nn.Linear(d_model, d_model)
-        self.exchange = nn.MultiheadAttention(d_model, n_heads, batch_first=True)
+        self.self_attention = nn.MultiheadAttention(d_model, n_heads, batch_first=True)
         self.between = nn.LayerNorm(d_model)
-        self.think = nn.Sequential(
+        self.mlp = nn.Sequential(
             nn.LayerNorm(d_model),
             nn.Linear(d_model, 2 * d_model),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(2 * d_model, d_model),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, latents: Tensor, x: Tensor, mask: Tensor) -> Tensor:
         B, L, D = latents.shape
@@ -191,5 +187,5 @@ class _Look(nn.Module):
         found = found.transpose(1, 2).reshape(B, L, D)
         latents = latents + self.dropout(self.out(found))
         y = self.between(latents)
-        latents = latents + self.exchange(y, y, y, need_weights=False)[0]
-        return latents + self.dropout(self.think(latents))
+        latents = latents + self.self_attention(y, y, y, need_weights=False)[0]
+        return latents + self.dropout(self.mlp(latents))

@@ -9,7 +9,7 @@ from torch import nn
 
 from skfusion._sklearn import Interval
 from skfusion.fusion.base import Fusion, FusionModule, FusionShape, uniform_weights
-from skfusion.network import FusionResult, MemberLinear
+from skfusion.network import Dropout, FusionResult
 
 __all__ = ["ConcatFusion"]
 
@@ -54,14 +54,13 @@ class _Concat(FusionModule):
         super().__init__()
         M, D = shape.n_modalities, shape.d_model
         self.mlp = nn.Sequential(
-            nn.Linear(M * D + M, 2 * D), nn.GELU(), nn.Dropout(dropout)
+            nn.Linear(M * D + M, 2 * D),
+            nn.GELU(),
+            Dropout(dropout),
+            nn.Linear(2 * D, shape.n_outputs),
         )
-        self.head = MemberLinear(2 * D, shape.n_outputs, n_members=shape.n_members)
 
-    def forward(self, z, u, present, tokens=()):
-        B, M, K, D = z.shape
-        x = z.transpose(1, 2).reshape(B, K, M * D)
-        there = present.to(z.dtype).unsqueeze(1).expand(B, K, M)
-        logits = self.head(self.mlp(torch.cat([x, there], dim=-1)))
-        parts = u.new_zeros(B, M, u.shape[-1])
-        return FusionResult(logits, uniform_weights(present, z.dtype), parts)
+    def forward(self, z, evidence, present, tokens=()):
+        x = torch.cat([z.flatten(1), present.to(z.dtype)], dim=-1)
+        parts = torch.zeros_like(evidence)
+        return FusionResult(self.mlp(x), uniform_weights(present, z.dtype), parts)

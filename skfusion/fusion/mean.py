@@ -36,7 +36,7 @@ class MeanFusion(Fusion):
 
 
 class _Mean(FusionModule):
-    def forward(self, z, u, present, tokens=()):
+    def forward(self, z, evidence, present, tokens=()):
         w = uniform_weights(present, z.dtype)
-        parts = w[:, :, None, None] * u  # (B, M, K, C)
-        return FusionResult(parts.sum(dim=1), w, parts.mean(dim=2))
+        parts = w.unsqueeze(-1) * evidence  # (B, M, C)
+        return FusionResult(parts.sum(dim=1), w, parts)

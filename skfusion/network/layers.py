@@ -21,17 +21,17 @@ class RandomModule(nn.Module):
 
     def rand(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Uniform numbers in [0, 1), float, on the device of `like`."""
-        dtype = like.dtype if like.is_floating_point() else torch.float32
-        return torch.rand(
-            tuple(shape), generator=self.generator, dtype=dtype, device=like.device
-        )
+        return self._drawn(like, shape).uniform_(generator=self.generator).to(like.device)
 
     def randn(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Standard normal numbers, float, on the device of `like`."""
+        return self._drawn(like, shape).normal_(generator=self.generator).to(like.device)
+
+    def _drawn(self, like: Tensor, shape: Sequence[int]) -> Tensor:
+        """An empty tensor where the generator is; floating, as `like` is if it is."""
+        device = like.device if self.generator is None else self.generator.device
         dtype = like.dtype if like.is_floating_point() else torch.float32
-        return torch.randn(
-            tuple(shape), generator=self.generator, dtype=dtype, device=like.device
-        )
+        return torch.empty(tuple(shape), dtype=dtype, device=device)
 
 
 def set_generator(module: nn.Module, generator: torch.Generator | None) -> None:
@@ -64,8 +64,8 @@ class Dropout(RandomModule):
         if self.shared is not None:
             shape[self.shared] = 1
         keep = 1 - self.p
-        mask = x.new_empty(shape).bernoulli_(keep, generator=self.generator)
-        return x * mask.div_(keep)
+        mask = self._drawn(x, shape).bernoulli_(keep, generator=self.generator)
+        return x * mask.div_(keep).to(x.device)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, shared={self.shared}"

@@ -46,7 +46,8 @@ class NetworkOutput(NamedTuple):
 
     **Shape**: logits, weights, contributions and joint as in `FusionResult`; evidence
     (B, M, C), what each modality says alone, beyond the prior, 0 where it is absent;
-    present (B, M); tokens, one `Tokens` a modality.
+    present (B, M); z (B, M, D), what the modalities know, normalised; tokens, one
+    `Tokens` a modality.
     """
 
     logits: Tensor
@@ -55,6 +56,7 @@ class NetworkOutput(NamedTuple):
     weights: Tensor
     contributions: Tensor
     joint: Tensor | None
+    z: Tensor
     tokens: tuple[Tokens, ...]
 
 
@@ -123,9 +125,9 @@ class FusionNetwork(nn.Module):
             )
             for m in range(len(self.encoders))
         ]
-        z, evidence, tokens = zip(*columns, strict=True)
-        evidence = torch.stack(evidence, dim=1)  # (B, M, C)
-        fused = self.fusion(torch.stack(z, dim=1), evidence, present, tokens)
+        pooled, said, tokens = zip(*columns, strict=True)
+        z, evidence = torch.stack(pooled, dim=1), torch.stack(said, dim=1)
+        fused = self.fusion(z, evidence, present, tokens)
         known = present.any(dim=1, keepdim=True)
         return NetworkOutput(
             self.prior + fused.logits * known,
@@ -134,6 +136,7 @@ class FusionNetwork(nn.Module):
             fused.weights,
             fused.contributions,
             fused.joint,
+            z,
             tokens,
         )
 

@@ -1,0 +1,104 @@
+"""What "auto" stands for: every rule of sample size, and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from skfusion.corruption import Corruption
+
+__all__ = [
+    "TREE_COST",
+    "automatic_batch_size",
+    "automatic_corruption",
+    "automatic_draws",
+    "automatic_epochs",
+    "automatic_folds",
+    "has_joint_part",
+    "linear_strengths",
+    "reduced_width",
+]
+
+#: Rows from which something is held out: with fewer, all sources count the same.
+MIN_ROWS = 40
+#: Most that boosted trees may cost: outputs * features * (rows + 4,000).
+TREE_COST = 3e6
+#: Rows from which the network has a joint part; below, it overfits.
+JOINT_ROWS = 500
+#: Steps that a branch of few epochs is given at least: small tables have few an epoch.
+MIN_BRANCH_STEPS = 70
+#: Steps of 128 rows that a network is trained for at least, and rows shown in all.
+MIN_STEPS = 100
+ROWS_SHOWN = 40_000
+MIN_EPOCHS, MAX_EPOCHS = 6, 60
+
+
+def automatic_folds(n: int, *, slow: bool) -> int:
+    """Networks to train on n rows, each with held-out rows of its own.
+
+    0 where nothing is held out. Where rows are few, a tenth of them holds one or two
+    errors: too few to tell how sure to be.
+    """
+    if n < MIN_ROWS:
+        return 0
+    if n < 1000:
+        return 3 if slow else 5
+    return 3 if n < 4000 else 1
+
+
+def automatic_batch_size(n: int) -> int:
+    """Rows of a training step."""
+    return 64 if n < 1000 else 128 if n < 10_000 else 256
+
+
+def automatic_corruption(n: int) -> Corruption:
+    """What training does to the modalities of its rows; to few rows, less of it."""
+    milder = 0.5 if n < 500 else 1.0
+    return Corruption(p_corrupt=0.15 * milder, p_drop=0.1 * milder)
+
+
+def automatic_draws(n: int) -> int:
+    """Corrupted copies of the held-out rows that the gate learns from."""
+    return 3 if n < 1000 else 2 if n < 3000 else 1
+
+
+def automatic_epochs(n: int, batch_size: int, *, min_steps: int = 0) -> int:
+    """Epochs over n rows.
+
+    Parameters
+    ----------
+    n, batch_size : int
+    min_steps : int
+        Steps that the fusion rule itself needs.
+    """
+    shown = round(min(MAX_EPOCHS, max(MIN_EPOCHS, ROWS_SHOWN / n)))
+    least = math.ceil(max(MIN_STEPS, min_steps) * batch_size / n)
+    return max(shown, min(100, least))
+
+
+def has_joint_part(n: int, n_modalities: int) -> bool:
+    """Whether "auto" gives the network a joint part."""
+    return n_modalities > 1 and n >= JOINT_ROWS
+
+
+def linear_strengths(
+    shape: Sequence[int], is_sparse: bool, is_classification: bool
+) -> tuple[float, ...]:
+    """C of logistic, or alpha of ridge regressions, weak fits first.
+
+    Held-out rows choose. Of many sparse rows the two in the middle are enough.
+    """
+    if is_sparse:
+        found = (1.0, 4.0, 16.0, 64.0) if is_classification else (1.0, 0.5, 0.25, 0.06)
+        return found if shape[0] < 10_000 else found[:2]
+    return (0.004, 0.03, 0.25, 2.0) if is_classification else (3e4, 1e3, 30.0, 1.0)
+
+
+def reduced_width(n: int, n_features: int, n_outputs: int) -> int | None:
+    """Principal components that dense features are reduced to for a linear model.
+
+    None where the model is affordable without: about 3 seconds a fit.
+    """
+    if n * n_features * n_outputs < 1e8 or n < 400:
+        return None
+    return min(150, n_features // 2) or None

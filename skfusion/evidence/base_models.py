@@ -1,0 +1,323 @@
+"""Base models: fast scikit-learn models on the features of each modality, and of all.
+
+Every base model says *evidence*: of classes, log-probabilities minus the log of the
+class shares, centred over the classes; in a regression, the standardised prediction.
+
+**Shape**: features of a modality (n, F), dense or CSR; evidence (n, C).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from skfusion._defaults import (
+    TREE_COST,
+    linear_strengths,
+    reduced_width,
+)
+
+__all__ = [
+    "LINEAR",
+    "TREES",
+    "LinearModel",
+    "Task",
+    "TableModel",
+    "centre",
+    "columns_for_trees",
+    "fit_linear",
+    "fit_table_model",
+    "join",
+    "trees",
+]
+
+#: Names of the automatic base models.
+LINEAR, TREES = "linear", "trees"
+#: Laplace smoothing towards the class shares: as many pseudo-rows of each class share,
+#: and as many rows that the model is taken to have seen.
+PSEUDO_ROWS = 200.0
+#: Dense features that trees read as they are; of more, what a linear model says of them.
+MAX_TREE_FEATURES = 100
+#: Components of sparse or wide features that a user's own base model reads.
+N_COMPONENTS = 50
+
+
+class Task(NamedTuple):
+    """What is to be learned.
+
+    n_outputs : number C of classes, or of targets of a regression
+    log_prior : ndarray (C,), logarithm of the class shares; zeros in a regression
+    seed : int
+    """
+
+    is_classification: bool
+    n_outputs: int
+    log_prior: NDArray[np.float64]
+    seed: int
+
+
+def centre(logits: NDArray[Any]) -> NDArray[Any]:
+    """Logits minus their mean over the last axis; a single output as it is."""
+    if logits.shape[-1] == 1:
+        return logits
+    return logits - logits.mean(axis=-1, keepdims=True)
+
+
+# ---------------------------------------------------------------- linear models
+
+
+class LinearModel(NamedTuple):
+    """A linear model of features whose scaling is folded into the coefficients.
+
+    **Shape**: coef (F, C), center (F,), what is subtracted from the features (0 where
+    they are sparse), intercept (C,).
+    """
+
+    coef: NDArray[np.float32]
+    center: NDArray[np.float32]
+    intercept: NDArray[np.float64]
+
+    def evidence(self, x: Any, *, exact: bool = True) -> NDArray[np.float64]:
+        """Evidence (n, C); if `exact`, it does not depend on which rows come along."""
+        if exact:  # sums of float32 depend on how many rows are multiplied at once
+            x = x.astype(np.float64)
+        product = np.asarray(x @ self.coef, dtype=np.float64)
+        shift = self.center.astype(np.float64) @ self.coef.astype(np.float64)
+        return product + (self.intercept - shift)
+
+    @classmethod
+    def mean(cls, models: Sequence[LinearModel]) -> LinearModel:
+        """The model whose evidence is the mean of that of several."""
+        coef = np.mean([m.coef for m in models], axis=0, dtype=np.float64)
+        shifts = [m.center.astype(np.float64) @ m.coef for m in models]
+        center = np.mean([m.center for m in models], axis=0, dtype=np.float64)
+        intercept = np.mean(
+            [m.intercept - shift for m, shift in zip(models, shifts, strict=True)],
+            axis=0,
+        )
+        coef, center = coef.astype(np.float32), center.astype(np.float32)
+        return cls(coef, center, intercept + center.astype(np.float64) @ coef)
+
+    def split(self, widths: Sequence[int]) -> list[LinearModel]:
+        """Of a model of joined features, the parts of each; the first has the bias."""
+        ends = np.cumsum(widths)[:-1]
+        parts = zip(np.split(self.coef, ends), np.split(self.center, ends), strict=True)
+        nothing = np.zeros_like(self.intercept)
+        return [
+            LinearModel(coef, center, nothing if i else self.intercept)
+            for i, (coef, center) in enumerate(parts)
+        ]
+
+
+def fit_linear(
+    task: Task,
+    x: Any,
+    y: NDArray[Any],
+    w: NDArray[Any],
+    *,
+    only: int | None = None,
+) -> list[LinearModel]:
+    """Linear models of every strength, weak fits first; none where rows are too few.
+
+    Parameters
+    ----------
+    x : ndarray or CSR matrix (n, F)
+    y : ndarray (n,) of class indices, or (n, C) standardised
+    w : ndarray (n,), weights of the rows
+    only : int, optional
+        The one of the strengths that is wanted.
+    """
+    if x.shape[0] < 10 or (task.is_classification and len(np.unique(y)) < 2):
+        return []
+    is_sparse = sparse.issparse(x)
+    center = factor = np.zeros(x.shape[1], np.float32)
+    components = None
+    if not is_sparse:
+        center = np.average(x, axis=0, weights=w).astype(np.float32)
+        x = x - center
+        sd = np.sqrt(np.average(x**2, axis=0, weights=w))
+        factor = np.where(sd > 1e-7, 1 / np.maximum(sd, 1e-7), 0).astype(np.float32)
+        x = x * factor
+        width = reduced_width(*x.shape, task.n_outputs)
+        if width is not None:
+            pca = PCA(width, random_state=task.seed, svd_solver="randomized").fit(x)
+            components = pca.components_
+            x = (x @ components.T).astype(np.float32)
+    models, warm = [], None
+    strengths = linear_strengths(x.shape, is_sparse, task.is_classification)
+    for strength in strengths if only is None else strengths[only : only + 1]:
+        coef, intercept, warm = _solve(task, x, y, w, strength, warm)
+        if components is not None:
+            coef = components.T @ coef
+        if not is_sparse:
+            coef = factor[:, None] * coef
+        models.append(LinearModel(coef.astype(np.float32), center, intercept))
+    return models
+
+
+def _solve(
+    task: Task, x: Any, y: NDArray[Any], w: NDArray[Any], strength: float, warm: Any
+) -> tuple[NDArray[Any], NDArray[np.float64], Any]:
+    """Coefficients (F, C) and intercept (C,) of the evidence, and the fitted model."""
+    if not task.is_classification:
+        model = Ridge(alpha=strength).fit(x, y, sample_weight=w)
+        coef = np.atleast_2d(model.coef_).T
+        return coef, np.atleast_1d(model.intercept_).astype(np.float64), None
+    model = LogisticRegression(C=strength, max_iter=300, tol=1e-3, warm_start=True)
+    if warm is not None:  # from the weaker fit, half of the iterations remain
+        model.coef_, model.intercept_ = warm.coef_, warm.intercept_
+        model.classes_ = warm.classes_
+    with warnings.catch_warnings():
+        # A fit that was cut short is a model like any other: held-out rows judge it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, y, sample_weight=w)
+    coef, intercept = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        coef = np.concatenate([-coef / 2, coef / 2])
+        intercept = np.concatenate([-intercept / 2, intercept / 2])
+    return *_as_evidence(task, model.classes_, coef, intercept), model
+
+
+def _as_evidence(
+    task: Task, classes: Any, coef: NDArray[Any], intercept: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Logits of the classes that were seen, (C', F) and (C',), as evidence of all.
+
+    A class that the rows lacked gets no evidence for or against it.
+    """
+    wide = np.zeros((coef.shape[1], task.n_outputs))
+    wide[:, classes] = coef.T - coef.T.mean(axis=1, keepdims=True)
+    shift = np.zeros(task.n_outputs)
+    shift[classes] = centre(intercept - task.log_prior[classes])
+    return centre(wide), centre(shift)
+
+
+# ---------------------------------------------------------------- trees and others
+
+
+class TableModel(NamedTuple):
+    """Any fitted classifier or regressor on dense features, and its evidence."""
+
+    task: Task
+    model: Any
+
+    def evidence(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """Evidence (n, C) of the features (n, F)."""
+        task = self.task
+        if not task.is_classification:
+            return np.asarray(self.model.predict(x), np.float64).reshape(len(x), -1)
+        p = np.zeros((len(x), task.n_outputs))
+        p[:, self.model.classes_] = self.model.predict_proba(x)
+        prior = np.exp(task.log_prior)
+        n, C = PSEUDO_ROWS, task.n_outputs
+        smooth = (n * p + C * prior) / (n + C)
+        return centre(np.log(smooth) - task.log_prior)
+
+
+def trees(task: Task, n: int, n_features: int) -> Any | None:
+    """Boosted trees that are affordable for so many rows and features, unfitted."""
+    per_round = task.n_outputs if task.n_outputs > 2 else 1
+    if not task.is_classification and task.n_outputs > 1:
+        return None
+    if n < 30 or per_round * n_features * (n + 4000) > TREE_COST:
+        return None
+    kind = (
+        HistGradientBoostingClassifier
+        if task.is_classification
+        else HistGradientBoostingRegressor
+    )
+    return kind(
+        learning_rate=0.1,
+        max_iter=80,
+        max_leaf_nodes=8,
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=task.seed,
+    )
+
+
+def fit_table_model(
+    task: Task, model: Any, x: NDArray[Any], y: NDArray[Any], w: NDArray[Any]
+) -> TableModel | None:
+    """Fit a clone; None where the rows are of one class."""
+    if task.is_classification and len(np.unique(y)) < 2:
+        return None
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="The number of unique classes")
+        fitted = clone(model)
+        if np.ptp(w) > 0:
+            fitted.fit(x, y, sample_weight=w)
+        else:
+            fitted.fit(x, y)
+    return TableModel(task, fitted)
+
+
+def columns_for_trees(
+    features: Sequence[Any], linear: Sequence[NDArray[np.float64] | None]
+) -> NDArray[np.float32]:
+    """What trees read of several modalities together, (n, F) dense.
+
+    Narrow dense features as they are; and what a linear model, which did not learn from
+    the row, says of each modality (Wolpert, 1992, "Stacked generalization").
+
+    Parameters
+    ----------
+    features : list of M matrices (n, F_m)
+    linear : list of M evidences (n, C), or None where there is none
+    """
+    parts = [x for x in features if reads_as_is(x)]
+    for evidence in linear:
+        if evidence is not None:
+            C = evidence.shape[1]
+            parts.append(evidence[:, 1:] if C == 2 else evidence)
+    return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
+
+
+def reads_as_is(x: Any) -> bool:
+    """Whether trees read these features themselves."""
+    return not sparse.issparse(x) and x.shape[1] <= MAX_TREE_FEATURES
+
+
+class Reduced(NamedTuple):
+    """Features as dense columns, for a user's own base models."""
+
+    svd: Any
+
+    @classmethod
+    def fit(cls, x: Any, seed: int) -> Reduced:
+        """Learn the components of sparse features; dense ones stay as they are."""
+        width = min(N_COMPONENTS, x.shape[1] - 1, x.shape[0] - 1)
+        if not sparse.issparse(x) or width < 1:
+            return cls(None)
+        return cls(TruncatedSVD(width, random_state=seed).fit(x))
+
+    def __call__(self, x: Any) -> NDArray[Any]:
+        if self.svd is not None:
+            return self.svd.transform(x)
+        return x.toarray() if sparse.issparse(x) else x
+
+
+def join(features: Sequence[Any]) -> Any:
+    """All features side by side, sparse where any is."""
+    if len(features) == 1:
+        return features[0]
+    if not any(sparse.issparse(x) for x in features):
+        return np.concatenate(features, axis=1)
+    # Dense columns beside rows of TF-IDF of norm 1 get a size like theirs.
+    return sparse.hstack([sparse.csr_matrix(x) for x in features], format="csr")

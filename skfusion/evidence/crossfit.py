@@ -1,0 +1,416 @@
+"""Cross-fitting: what networks and base models say of rows they did not learn from.
+
+Sources are the M modalities and, where there is one, the joint part. Each source has
+several models, the axis K: the network, then the base models. What is not said is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import KFold
+
+from skfusion.batch import ModalityBatch
+from skfusion.evidence.base_models import (
+    LINEAR,
+    TREES,
+    LinearModel,
+    Reduced,
+    TableModel,
+    Task,
+    centre,
+    columns_for_trees,
+    fit_linear,
+    fit_table_model,
+    join,
+    reads_as_is,
+    trees,
+)
+
+__all__ = [
+    "BaseModels",
+    "CrossFitted",
+    "Rows",
+    "features_of",
+    "fit_base_models",
+    "no_base_models",
+]
+
+Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+class Rows(NamedTuple):
+    """Rows, and the features of each modality, computed once."""
+
+    batch: ModalityBatch
+    features: list[Any]
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        return self.batch.present
+
+    @classmethod
+    def of(cls, batch: ModalityBatch) -> Rows:
+        return cls(batch, features_of(batch))
+
+
+def features_of(batch: ModalityBatch) -> list[Any]:
+    """One matrix a modality, (n, F_m), dense or CSR; rows of absent ones are zero."""
+    return [batch.modalities[n].features(b) for n, b in batch.blocks.items()]
+
+
+class CrossFitted(NamedTuple):
+    """Evidence of held-out rows: clean ones and corrupted copies of them.
+
+    clean : ndarray (n, S, K, C)
+    corrupted : list of ndarray (n, S, K, C)
+    """
+
+    clean: NDArray[np.float64]
+    corrupted: list[NDArray[np.float64]]
+
+
+class BaseModels(NamedTuple):
+    """The base models of all sources, ready to predict.
+
+    task : Task
+    names : names of the base models: the axis K without the network
+    linear : list of M LinearModel or None, one a modality
+    joint_linear : list of M LinearModel or None: of a linear model of all features
+        together, the part that belongs to each modality
+    tables : list of S dict of name to TableModel
+    reduced : list of M Reduced, what a user's own models read, or empty
+    """
+
+    task: Task
+    names: tuple[str, ...]
+    linear: list[LinearModel | None]
+    joint_linear: list[LinearModel] | None
+    tables: list[dict[str, TableModel]]
+    reduced: list[Reduced]
+
+    def evidence(
+        self, rows: Rows, n_sources: int, *, exact: bool = True
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What the base models say.
+
+        Returns
+        -------
+        evidence : ndarray (n, S, K - 1, C)
+        additive : ndarray (n, M, C)
+            What of the joint part's linear model belongs to each modality.
+        """
+        present, C = rows.present, self.task.n_outputs
+        n, M = present.shape
+        out = np.full((n, n_sources, len(self.names), C), np.nan)
+        additive = np.zeros((n, M, C))
+        if not self.names:
+            return out, additive
+        linear = [
+            None if model is None else _where(present[:, m], model, x, exact)
+            for m, (model, x) in enumerate(zip(self.linear, rows.features, strict=True))
+        ]
+        for m, said in enumerate(linear):
+            if said is not None:
+                out[:, m, 0] = said
+        if self.joint_linear is not None:
+            parts = zip(self.joint_linear, rows.features, strict=True)
+            for m, (model, x) in enumerate(parts):
+                additive[:, m] = np.nan_to_num(_where(present[:, m], model, x, exact))
+            out[present.any(axis=1), M, 0] = additive.sum(axis=1)[present.any(axis=1)]
+        for s, models in enumerate(self.tables):
+            here = present[:, s] if s < M else present.all(axis=1)
+            at = np.flatnonzero(here)
+            for name, model in models.items():
+                if len(at):
+                    x = self._read(name, s, rows.features, linear, at)
+                    out[at, s, self.names.index(name)] = model.evidence(x)
+        return out, additive
+
+    def _read(
+        self,
+        name: str,
+        s: int,
+        features: Sequence[Any],
+        linear: Sequence[NDArray[np.float64] | None],
+        at: NDArray[np.intp],
+    ) -> NDArray[Any]:
+        """What a base model reads of source s, in some rows."""
+        M = len(features)
+        some = [x[at] for x in features]
+        if name == TREES:
+            said = [None if e is None else e[at] for e in linear]
+            return some[s] if s < M else columns_for_trees(some, said)
+        if s < M:
+            return self.reduced[s](some[s])
+        return np.concatenate(
+            [r(x) for r, x in zip(self.reduced, some, strict=True)], axis=1
+        )
+
+
+def _where(
+    here: NDArray[np.bool_], model: LinearModel, x: Any, exact: bool
+) -> NDArray[np.float64]:
+    """Evidence (n, C) where a modality is present, NaN elsewhere."""
+    if here.all():
+        return model.evidence(x, exact=exact)
+    out = np.full((len(here), len(model.intercept)), np.nan)
+    if here.any():
+        out[here] = model.evidence(x[here], exact=exact)
+    return out
+
+
+# ---------------------------------------------------------------- fit
+
+
+def no_base_models(
+    task: Task, everything: Sequence[Rows], has_joint: bool
+) -> tuple[BaseModels, CrossFitted, list[NDArray[np.float64]]]:
+    """What `fit_base_models` returns where there are none."""
+    n, M = everything[0].present.shape
+    C = task.n_outputs
+    models = BaseModels(task, (), [None] * M, None, [], [])
+    held = [np.full((n, M + has_joint, 0, C), np.nan) for _ in everything]
+    additive = [np.zeros((n, M, C)) for _ in everything]
+    return models, CrossFitted(held[0], held[1:]), additive
+
+
+class _Fitter(NamedTuple):
+    """What the steps of `fit_base_models` share."""
+
+    task: Task
+    clean: Rows
+    corrupted: list[Rows]
+    y: NDArray[Any]
+    w: NDArray[np.float64]
+    splits: Sequence[Split]
+
+    def learn(self, split: Split, m: int | None) -> NDArray[np.intp]:
+        """Rows of a split to learn from: where a modality, or None for all, is there."""
+        return self._with(split[0], self.clean.present, m)
+
+    @staticmethod
+    def _with(
+        rows: NDArray[np.intp], present: NDArray[np.bool_], m: int | None
+    ) -> NDArray[np.intp]:
+        here = present[rows].all(axis=1) if m is None else present[rows, m]
+        return rows[here]
+
+
+def fit_base_models(
+    task: Task,
+    clean: Rows,
+    corrupted: list[Rows],
+    y: NDArray[Any],
+    w: NDArray[np.float64],
+    splits: Sequence[Split],
+    *,
+    own: Sequence[tuple[str, Any]] = (),
+    has_joint: bool,
+) -> tuple[BaseModels, CrossFitted, list[NDArray[np.float64]]]:
+    """Fit every base model on each fold, then on all rows.
+
+    Linear models of the folds are averaged, which makes one model; the others are
+    fitted once more, on all rows, where there are several folds.
+
+    Parameters
+    ----------
+    y : ndarray (n,) of class indices, or (n, C) standardised
+    own : list of (name, estimator), the user's
+    has_joint : bool
+        Whether there are models of all modalities together.
+
+    Returns
+    -------
+    models : BaseModels
+    held : CrossFitted
+        Its axis K is that of `models.names`.
+    additive : list of ndarray (n, M, C)
+        Of clean rows, then of the corrupted ones, what of the joint part's linear model
+        belongs to each modality.
+    """
+    fitter = _Fitter(task, clean, corrupted, y, w, splits)
+    n, M = clean.present.shape
+    S = M + has_joint
+    names = (LINEAR, TREES, *(name for name, _ in own))
+    everything = [clean, *corrupted]
+    held = [np.full((n, S, len(names), task.n_outputs), np.nan) for _ in everything]
+    additive = [np.zeros((n, M, task.n_outputs)) for _ in everything]
+    linear: list[LinearModel | None] = []
+    said: list[NDArray[np.float64] | None] = []
+    for m in range(M):
+        model, opinion = _linear_of_modality(fitter, m, held)
+        linear.append(model)
+        said.append(opinion)
+    joint_linear = _joint_linear(fitter, held, additive) if has_joint else None
+    reduced = [Reduced.fit(x, task.seed) for x in clean.features] if own else []
+    models = BaseModels(task, names, linear, joint_linear, [], reduced)
+    for s in range(S):
+        models.tables.append(_tables(fitter, models, s, said, own, held))
+    return models, CrossFitted(held[0], held[1:]), additive
+
+
+def _linear_of_modality(
+    fitter: _Fitter, m: int, held: list[NDArray[np.float64]]
+) -> tuple[LinearModel | None, NDArray[np.float64] | None]:
+    """The linear model of a modality; writes what its folds say of held-out rows.
+
+    Returns
+    -------
+    model : LinearModel, the mean of those of the folds, or None
+    opinion : ndarray (n, C), what models say of every row that they did not learn from
+    """
+    task, x = fitter.task, fitter.clean.features[m]
+    chosen = _choose_strength(fitter, x, m)
+    if chosen is None:
+        return None, None
+    strength, models = chosen
+    everything = [fitter.clean, *fitter.corrupted]
+    for rows, out in zip(everything, held, strict=True):
+        for (_, at), model in zip(fitter.splits, models, strict=True):
+            here = _Fitter._with(at, rows.present, m)
+            out[here, m, 0] = model.evidence(rows.features[m][here])
+    opinion = np.where(np.isnan(held[0][:, m, 0]), 0.0, held[0][:, m, 0])
+    if len(fitter.splits) == 1:  # of the rows it learned from, models of two halves
+        learn = fitter.learn(fitter.splits[0], m)
+        for a, b in KFold(2, shuffle=True, random_state=task.seed).split(learn):
+            half = _fit_strength(fitter, x, learn[a], strength)
+            if half is not None:
+                opinion[learn[b]] = half.evidence(x[learn[b]])
+    return LinearModel.mean(models), opinion
+
+
+def _fit_strength(
+    fitter: _Fitter, x: Any, rows: NDArray[np.intp], strength: int
+) -> LinearModel | None:
+    found = fit_linear(
+        fitter.task, x[rows], fitter.y[rows], fitter.w[rows], only=strength
+    )
+    return found[0] if found else None
+
+
+def _choose_strength(
+    fitter: _Fitter, x: Any, m: int | None
+) -> tuple[int, list[LinearModel]] | None:
+    """The strength of least held-out loss, and the models of the folds of it."""
+    task, y, w = fitter.task, fitter.y, fitter.w
+    all_models, loss = [], 0.0
+    for split in fitter.splits:
+        learn = fitter.learn(split, m)
+        models = fit_linear(task, x[learn], y[learn], w[learn])
+        if not models:
+            return None
+        all_models.append(models)
+        at = _Fitter._with(split[1], fitter.clean.present, m)
+        losses = [(_loss(task, o.evidence(x[at]), y[at]) * w[at]).sum() for o in models]
+        loss = loss + np.array(losses)
+    best = int(np.argmin(loss))
+    return best, [models[best] for models in all_models]
+
+
+def _loss(
+    task: Task, evidence: NDArray[np.float64], y: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Loss of each row, (n,)."""
+    if not task.is_classification:
+        return ((evidence - y) ** 2).mean(axis=1)
+    logits = evidence + task.log_prior
+    top = logits.max(axis=1, keepdims=True)
+    norm = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
+    return norm - logits[np.arange(len(y)), y]
+
+
+def _joint_linear(
+    fitter: _Fitter,
+    held: list[NDArray[np.float64]],
+    additive: list[NDArray[np.float64]],
+) -> list[LinearModel] | None:
+    """The linear model of all features, split by modality; writes what it says."""
+    everything = [fitter.clean, *fitter.corrupted]
+    M = len(fitter.clean.features)
+    chosen = _choose_strength(fitter, join(fitter.clean.features), None)
+    if chosen is None:
+        return None
+    widths = [x.shape[1] for x in fitter.clean.features]
+    split_models = [model.split(widths) for model in chosen[1]]
+    for rows, out, parts in zip(everything, held, additive, strict=True):
+        for (_, at), models in zip(fitter.splits, split_models, strict=True):
+            for m, model in enumerate(models):
+                here = _Fitter._with(at, rows.present, m)
+                parts[here, m] = model.evidence(rows.features[m][here])
+        some = rows.present.any(axis=1)
+        out[some, M, 0] = parts[some].sum(axis=1)
+    return [LinearModel.mean(column) for column in zip(*split_models, strict=True)]
+
+
+def _tables(
+    fitter: _Fitter,
+    models: BaseModels,
+    s: int,
+    said: list[NDArray[np.float64] | None],
+    own: Sequence[tuple[str, Any]],
+    held: list[NDArray[np.float64]],
+) -> dict[str, TableModel]:
+    """Trees and the user's models of one source; writes what they say held out."""
+    task, clean = fitter.task, fitter.clean
+    n, M = clean.present.shape
+    which = s if s < M else None
+    found: dict[str, TableModel] = {}
+    if which is not None and not reads_as_is(clean.features[s]):
+        candidates: list[tuple[str, Any]] = []
+    else:
+        width = models._read(TREES, s, clean.features, said, np.arange(1)).shape[1]
+        candidates = [(TREES, trees(task, n, width))]
+    for name, estimator in [*candidates, *own]:
+        if estimator is None:
+            continue
+        k = models.names.index(name)
+        fitted = []
+        for split in fitter.splits:
+            learn = fitter.learn(split, which)
+            if len(learn) < 20:
+                break
+            x = models._read(name, s, clean.features, said, learn)
+            fitted.append(
+                fit_table_model(task, estimator, x, fitter.y[learn], fitter.w[learn])
+            )
+        if len(fitted) < len(fitter.splits) or None in fitted:
+            continue
+        _write_held(fitter, models, s, name, fitted, held, said)
+        if len(fitted) > 1:
+            learn = fitter.learn((np.arange(n), np.arange(0)), which)
+            x = models._read(name, s, clean.features, said, learn)
+            fitted = [
+                fit_table_model(task, estimator, x, fitter.y[learn], fitter.w[learn])
+            ]
+        found[name] = fitted[0]
+        assert k >= 0
+    return found
+
+
+def _write_held(
+    fitter: _Fitter,
+    models: BaseModels,
+    s: int,
+    name: str,
+    fitted: list[Any],
+    held: list[NDArray[np.float64]],
+    said: list[NDArray[np.float64] | None],
+) -> None:
+    """Write what the models of the folds say of the rows held out from each."""
+    M = len(fitter.clean.features)
+    k = models.names.index(name)
+    everything = [fitter.clean, *fitter.corrupted]
+    for i, (rows, out) in enumerate(zip(everything, held, strict=True)):
+        opinions = said if i == 0 else [
+            None if e is None else np.nan_to_num(out[:, m, 0])
+            for m, e in enumerate(said)
+        ]
+        for (_, at), model in zip(fitter.splits, fitted, strict=True):
+            here = _Fitter._with(at, rows.present, s if s < M else None)
+            if len(here):
+                x = models._read(name, s, rows.features, opinions, here)
+                out[here, s, k] = model.evidence(x)

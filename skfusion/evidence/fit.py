@@ -1,0 +1,130 @@
+"""The held-out stage: one mixing step and one gate, fitted on rows held out.
+
+What the fit of the estimator calls when networks and base models are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skfusion.evidence.crossfit import BaseModels, CrossFitted, Rows
+from skfusion.evidence.gate import fit_gate, gate_features
+from skfusion.evidence.mixing import fit_mix
+from skfusion.evidence.ood import fit_densities, ood_scores
+from skfusion.evidence.outputs import EvidenceModel, network_evidence, speaking
+from skfusion.training.inference import Predicted
+
+__all__ = ["fit_evidence", "with_networks"]
+
+Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def with_networks(
+    held: CrossFitted,
+    predicted: Sequence[Sequence[Predicted]],
+    splits: Sequence[Split],
+    everything: Sequence[Rows],
+) -> list[NDArray[np.float64]]:
+    """Put what the networks say in front of the base models.
+
+    Parameters
+    ----------
+    held : CrossFitted of the base models, axis K - 1
+    predicted : for each fold, what its network says of the rows held out from it:
+        clean ones, then each corrupted copy
+    everything : the clean rows, then the corrupted copies
+
+    Returns
+    -------
+    evidence : list of ndarray (n, S, K, C), clean and corrupted
+    """
+    out = []
+    for i, base in enumerate([held.clean, *held.corrupted]):
+        n, S, K, C = base.shape
+        full = np.concatenate([np.full((n, S, 1, C), np.nan), base], axis=2)
+        for (_, at), outputs in zip(splits, predicted, strict=True):
+            full[at, :, 0] = network_evidence(outputs[i], everything[i].present[at], S)
+        out.append(full)
+    return out
+
+
+def fit_evidence(
+    networks: Sequence[Any],
+    base: BaseModels,
+    evidence: Sequence[NDArray[np.float64]],
+    additive: Sequence[NDArray[np.float64]],
+    everything: Sequence[Rows],
+    splits: Sequence[Split],
+    y: NDArray[Any],
+    weight: NDArray[np.float64],
+) -> EvidenceModel:
+    """Fit the mixing step and the gate.
+
+    Parameters
+    ----------
+    networks : one FusionNetwork a fold
+    evidence, additive : see `with_networks` and `fit_base_models`; of clean rows, then
+        of each corrupted copy
+    y, weight : of all rows
+    """
+    task, M = base.task, everything[0].present.shape[1]
+    at = np.concatenate([held for _, held in splits])
+    evidence, additive = [e[at] for e in evidence], [a[at] for a in additive]
+    y, weight = y[at], weight[at]
+    options = {"is_classification": task.is_classification}
+    mix = fit_mix(evidence[0], y, weight, task.log_prior, **options)
+    ood = _held_out_scores(everything, splits, task.seed)
+    mixed = np.concatenate([mix(e) for e in evidence])
+    present = np.concatenate([speaking(e) for e in evidence])
+    features = gate_features(
+        mixed, np.concatenate(ood), present, task.log_prior, **options
+    )
+    copies = len(evidence)
+    rest = np.concatenate(
+        [_joint_rest(mix, e, a, M) for e, a in zip(evidence, additive, strict=True)]
+    )
+    gate = fit_gate(
+        mixed,
+        features,
+        present,
+        rest,
+        np.concatenate([y] * copies),
+        np.tile(weight, copies),
+        task.log_prior,
+        n_clean=len(at),
+        n_modalities=M,
+        **options,
+    )
+    clean = everything[0]
+    densities = fit_densities(clean.features, clean.present, task.seed)
+    return EvidenceModel(list(networks), base, mix, gate, densities)
+
+
+def _joint_rest(
+    mix: Any, evidence: NDArray[np.float64], additive: NDArray[np.float64], M: int
+) -> NDArray[np.float64]:
+    """What of the joint part's evidence belongs to no modality, (n, C)."""
+    if evidence.shape[1] == M:
+        return np.zeros((len(evidence), evidence.shape[-1]))
+    share = mix.shares_of(~np.isnan(evidence[..., 0]))[:, M, 1:2]
+    return mix(evidence)[:, M] - share * additive.sum(axis=1)
+
+
+def _held_out_scores(
+    everything: Sequence[Rows], splits: Sequence[Split], seed: int
+) -> list[NDArray[np.float64]]:
+    """Out-of-distribution scores by densities that did not learn from the row."""
+    scores: list[list[NDArray[np.float64]]] = [[] for _ in everything]
+    clean = everything[0]
+    for learn, held in splits:
+        densities = fit_densities(
+            [x[learn] for x in clean.features], clean.present[learn], seed
+        )
+        for rows, out in zip(everything, scores, strict=True):
+            features = [x[held] for x in rows.features]
+            out.append(ood_scores(densities, rows.batch[held], features))
+    return [np.concatenate(parts) for parts in scores]

@@ -1,0 +1,123 @@
+"""Out-of-distribution scores: how unlike the training rows the content of a row is.
+
+A density model keeps no training row: the mean, the spread and a few principal
+components of the features of each modality.
+
+References
+----------
+Lee, Lee, Lee, Shin (2018), "A simple unified framework for detecting
+out-of-distribution samples and adversarial attacks" (Mahalanobis distance).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.decomposition import PCA, TruncatedSVD
+
+from skfusion.batch import ModalityBatch
+
+__all__ = ["N_SCORES", "Density", "fit_densities", "ood_scores"]
+
+#: Scores of each modality: distance within the components, what they do not explain,
+#: and the modality's own.
+N_SCORES = 3
+#: Principal components, and rows they are learned from.
+N_COMPONENTS, MAX_ROWS = 32, 3000
+
+
+class Density(NamedTuple):
+    """A Gaussian of the features of one modality, of low rank.
+
+    **Shape**: center and scale (F,), None where the features are sparse; components
+    (k, F); variance (k,); residual (), mean square of what they leave.
+    """
+
+    center: NDArray[np.float32] | None
+    scale: NDArray[np.float32] | None
+    components: NDArray[np.float32]
+    variance: NDArray[np.float64]
+    residual: float
+
+    @classmethod
+    def fit(cls, x: Any, seed: int) -> Density:
+        """Learn from the features (n, F) of training rows."""
+        n, F = x.shape
+        k = max(1, min(N_COMPONENTS, F // 2, n // 5))
+        if sparse.issparse(x):
+            k = min(k, F - 1)
+            if k < 1:
+                return cls(None, None, np.zeros((0, F), np.float32), np.zeros(0), 1.0)
+            svd = TruncatedSVD(k, random_state=seed, n_iter=3).fit(x)
+            z = x @ svd.components_.T
+            left = np.asarray(x.multiply(x).sum(axis=1)).ravel() - (z**2).sum(axis=1)
+            components = svd.components_
+            center = scale = None
+        else:
+            center = x.mean(axis=0)
+            sd = x.std(axis=0, dtype=np.float64)
+            # Columns that hardly vary would count for everything.
+            scale = np.maximum(sd, 0.3 * np.sqrt(np.mean(sd**2)) + 1e-6)
+            center, scale = center.astype(np.float32), scale.astype(np.float32)
+            x = (x - center) / scale
+            solver = "randomized" if F > 3 * k else "full"
+            pca = PCA(k, random_state=seed, svd_solver=solver).fit(x)
+            components = pca.components_
+            z = x @ components.T
+            left = (x**2).sum(axis=1) - (z**2).sum(axis=1)
+        variance = (z**2).mean(axis=0, dtype=np.float64)
+        variance = np.maximum(variance, 1e-3 * variance.max(initial=1e-9))
+        residual = max(float(np.mean(left)), 1e-6)
+        return cls(center, scale, components.astype(np.float32), variance, residual)
+
+    def scores(self, x: Any) -> NDArray[np.float64]:
+        """Log of the mean squared distance within the components, and of the rest.
+
+        Returns
+        -------
+        scores : ndarray (n, 2)
+        """
+        if self.center is not None:
+            x = (x - self.center) / self.scale
+            size = (x.astype(np.float64) ** 2).sum(axis=1)
+        else:
+            x = x.astype(np.float64)
+            size = np.asarray(x.multiply(x).sum(axis=1)).ravel()
+        z = np.asarray(x @ self.components.T, dtype=np.float64)
+        within = (z**2 / self.variance).mean(axis=1) if z.shape[1] else np.zeros(len(z))
+        left = np.maximum(size - (z**2).sum(axis=1), 0) / self.residual
+        return np.log(np.stack([within, left], axis=1) + 1e-2)
+
+
+def fit_densities(
+    features: Sequence[Any], present: NDArray[np.bool_], seed: int
+) -> list[Density | None]:
+    """One density a modality, None where it has fewer than five rows."""
+    densities: list[Density | None] = []
+    for m, x in enumerate(features):
+        rows = np.flatnonzero(present[:, m])
+        rows = rows[:: max(1, -(-len(rows) // MAX_ROWS))]
+        densities.append(Density.fit(x[rows], seed) if len(rows) >= 5 else None)
+    return densities
+
+
+def ood_scores(
+    densities: Sequence[Density | None], batch: ModalityBatch, features: Sequence[Any]
+) -> NDArray[np.float64]:
+    """Scores (n, M, N_SCORES) of the rows of a batch; 0 where a modality is absent."""
+    present = batch.present
+    out = np.zeros((*present.shape, N_SCORES))
+    for m, (name, block) in enumerate(batch.blocks.items()):
+        here = np.flatnonzero(present[:, m])
+        density = densities[m]
+        if density is not None and len(here):
+            x = features[m] if len(here) == len(present) else features[m][here]
+            out[here, m, :2] = density.scores(x)
+        own = batch.modalities[name].ood_score(block)
+        if own is not None:
+            out[here, m, 2] = own[here]
+    return out

@@ -1,0 +1,389 @@
+"""What a fitted model says of rows, and what each modality has to do with it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skfusion.batch import ModalityBatch
+from skfusion.evidence.base_models import centre
+from skfusion.evidence.crossfit import BaseModels, Rows
+from skfusion.evidence.gate import Gate, gate_features
+from skfusion.evidence.mixing import Mix
+from skfusion.evidence.ood import Density, ood_scores
+from skfusion.network import FusionNetwork
+from skfusion.training.inference import (
+    Predicted,
+    double_copy,
+    joint_of_subset,
+    predict,
+    run,
+)
+
+__all__ = ["EvidenceModel", "NetworkModel", "Outputs", "network_evidence", "speaking"]
+
+#: Up to this many rows, prediction runs in float64: the answer for a row then does not
+#: depend, to 1e-7, on which rows come with it. Above, float32 is several times faster.
+EXACT_ROWS = 256
+
+
+class Outputs(NamedTuple):
+    """What the model says of n rows.
+
+    logits : ndarray (n, C)
+    alone : ndarray (n, M, C), evidence of each modality alone
+    weights : ndarray (n, M), share of the evidence
+    contributions : ndarray (n, M, C), what each modality added to the logits
+    joint : ndarray (n, C), what belongs to no single modality
+    trust : ndarray (n, M)
+    """
+
+    logits: NDArray[np.float64]
+    alone: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    contributions: NDArray[np.float64]
+    joint: NDArray[np.float64]
+    trust: NDArray[np.float64]
+
+    @property
+    def joint_share(self) -> NDArray[np.float64]:
+        """Share of the output that belongs to no single modality, (n,)."""
+        own, joint = size(self.contributions).sum(axis=1), size(self.joint)
+        return joint / np.maximum(own + joint, 1e-12)
+
+    def in_order(self, order: Sequence[int]) -> Outputs:
+        """The same with the modalities in another order."""
+        return Outputs(
+            self.logits,
+            self.alone[:, order],
+            self.weights[:, order],
+            self.contributions[:, order],
+            self.joint,
+            self.trust[:, order],
+        )
+
+
+def size(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean absolute size over the last axis."""
+    return np.abs(x).mean(axis=-1)
+
+
+def weights_of(
+    contributions: NDArray[np.float64], present: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Share of the evidence, (n, M): even ones only where nobody says anything."""
+    share = size(contributions) * present
+    total = share.sum(axis=1, keepdims=True)
+    even = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
+    return np.where(total > 1e-9, share / np.maximum(total, 1e-9), even)
+
+
+def speaking(evidence: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which sources say anything, (n, S, K, C) -> (n, S)."""
+    return (~np.isnan(evidence[..., 0])).any(axis=2)
+
+
+def network_evidence(
+    predicted: Predicted, present: NDArray[np.bool_], n_sources: int
+) -> NDArray[np.float64]:
+    """What a network says of each source, (n, S, C); NaN where it says nothing.
+
+    Its joint part speaks of rows in which two modalities or more are present.
+    """
+    n, M = present.shape
+    C = predicted.evidence.shape[-1]
+    out = np.full((n, n_sources, C), np.nan)
+    out[:, :M] = np.where(present[..., None], predicted.evidence, np.nan)
+    if n_sources > M and predicted.joint is not None:
+        several = present.sum(axis=1) >= 2
+        out[several, M] = predicted.joint[several]
+    if C > 1:
+        out -= out.mean(axis=-1, keepdims=True)
+    return out
+
+
+def _without_doubles(self: Any) -> dict[str, Any]:
+    """What is pickled: the float64 copies are made anew."""
+    return {**self.__dict__, "_doubles": None}
+
+
+class EvidenceModel:
+    """Networks, base models, mixing step, gate and densities, ready to predict.
+
+    Parameters
+    ----------
+    networks : list of FusionNetwork, one a fold
+    base : BaseModels
+    mix : Mix
+    gate : Gate
+    densities : list of M Density or None
+    """
+
+    def __init__(
+        self,
+        networks: list[FusionNetwork],
+        base: BaseModels,
+        mix: Mix,
+        gate: Gate,
+        densities: list[Density | None],
+    ) -> None:
+        self.networks, self.base = networks, base
+        self.mix, self.gate, self.densities = mix, gate, densities
+        self._doubles: list[FusionNetwork] | None = None
+
+    __getstate__ = _without_doubles
+
+    def exact(self, n: int) -> bool:
+        """Whether n rows are predicted in float64."""
+        device = next(self.networks[0].parameters()).device
+        return n <= EXACT_ROWS and device.type != "mps"
+
+    def networks_for(self, n: int) -> list[FusionNetwork]:
+        """The networks in the precision that n rows are predicted in."""
+        if not self.exact(n):
+            return self.networks
+        if self._doubles is None:
+            self._doubles = [double_copy(network) for network in self.networks]
+        return self._doubles
+
+    @property
+    def n_sources(self) -> int:
+        """The modalities, and the joint part where there is one."""
+        return len(self.gate.bias)
+
+    def evidence(
+        self, rows: Rows
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What every model says of every source.
+
+        Returns
+        -------
+        evidence : ndarray (n, S, K, C), the networks first
+        additive : ndarray (n, M, C)
+        """
+        n, S = len(rows.batch), self.n_sources
+        said = np.mean(
+            [
+                network_evidence(predict(network, rows.batch), rows.present, S)
+                for network in self.networks_for(n)
+            ],
+            axis=0,
+        )
+        base, additive = self.base.evidence(rows, S, exact=self.exact(n))
+        return np.concatenate([said[:, :, None], base], axis=2), additive
+
+    def outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
+        """What the model says of rows, its modalities in the networks' order."""
+        rows = Rows.of(batch)
+        evidence, additive = self.evidence(rows)
+        return self._outputs(rows, evidence, additive, joint)
+
+    def _outputs(
+        self,
+        rows: Rows,
+        evidence: NDArray[np.float64],
+        additive: NDArray[np.float64],
+        joint: str,
+    ) -> Outputs:
+        task, M = self.base.task, rows.present.shape[1]
+        e = self.mix(evidence)
+        trust = self._trust(rows, evidence)
+        parts = trust[..., None] * e
+        contributions, rest = parts[:, :M], np.zeros_like(parts[:, 0])
+        if self.n_sources > M:
+            share = self.mix.shares_of(~np.isnan(evidence[..., 0]))[:, M]  # (n, K)
+            a = trust[:, M, None, None]
+            own = a * share[:, 1, None, None] * additive
+            contributions = contributions + own
+            rest = parts[:, M] - own.sum(axis=1)
+            if joint == "shared":
+                shared = self._shared(rows, share, evidence[:, M])
+                contributions = contributions + a * shared
+                rest = np.zeros_like(rest)
+        logits = task.log_prior + parts.sum(axis=1)
+        present = rows.present
+        weights = weights_of(contributions, present)
+        alone = e[:, :M] * present[..., None]
+        return Outputs(logits, alone, weights, contributions, rest, trust[:, :M])
+
+    def _trust(
+        self, rows: Rows, evidence: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """How far each source is believed, (n, S)."""
+        task, speaks = self.base.task, speaking(evidence)
+        features = gate_features(
+            self.mix(evidence),
+            ood_scores(self.densities, rows.batch, rows.features),
+            speaks,
+            task.log_prior,
+            is_classification=task.is_classification,
+        )
+        return self.gate.trust(features, speaks)
+
+    def _shared(
+        self,
+        rows: Rows,
+        share: NDArray[np.float64],
+        evidence: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """The joint part's evidence, split by exact Shapley values, (n, M, C).
+
+        Base models of all modalities speak only where all are there, so each has the
+        same share in them; what the networks' joint part says of every subset of the
+        modalities is asked.
+        """
+        present = rows.present
+        n, M = present.shape
+        said = np.nan_to_num(evidence)
+        tables = np.einsum("nk,nkc->nc", share[:, 2:], said[:, 2:])
+        even = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
+        out = even[..., None] * tables[:, None]
+        if not np.isnan(evidence[:, 0]).all():
+            values = np.mean(
+                [
+                    _joint_shapley(network, rows.batch)
+                    for network in self.networks_for(n)
+                ],
+                axis=0,
+            )
+            out = out + share[:, 0, None, None] * values
+        return out
+
+
+    def elements(
+        self, batch: ModalityBatch, m: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What each token of a modality added, (n, T, C), and the rest, (n, C).
+
+        The network's tokens and the terms of linear models are exact; what trees add,
+        and constants, are the rest.
+        """
+        rows = Rows.of(batch)
+        evidence, additive = self.evidence(rows)
+        out = self._outputs(rows, evidence, additive, "separate")
+        shares = self.mix.shares_of(~np.isnan(evidence[..., 0]))  # (n, S, K)
+        trust = self._trust(rows, evidence)
+        total = out.contributions[:, m]
+        factor = trust[:, m] * shares[:, m, 0]
+        tokens = token_contributions(self.networks_for(len(batch)), batch, m)
+        values = factor[:, None, None] * tokens
+        M = rows.present.shape[1]
+        name = batch.names[m]
+        modality, block = batch.modalities[name], batch.blocks[name]
+        models = [(self.base.linear[m], trust[:, m] * shares[:, m, 1])] if (
+            self.base.names
+        ) else []
+        if self.base.joint_linear is not None:
+            own = trust[:, M] * shares[:, M, 1]
+            models.append((self.base.joint_linear[m], own))
+        for model, weight in models:
+            terms = None
+            if model is not None:
+                terms = modality.linear_terms(block, model.coef, model.center)
+            if terms is not None:
+                values = _padded_sum(values, weight[:, None, None] * terms)
+        values = np.where(rows.present[:, m, None, None], values, 0)
+        return values, total - values.sum(axis=1)
+
+
+class NetworkModel:
+    """Networks under a rule of their own: their outputs are averaged.
+
+    Parameters
+    ----------
+    networks : list of FusionNetwork, one a fold
+    """
+
+    def __init__(self, networks: list[FusionNetwork], is_classification: bool) -> None:
+        self.networks, self.is_classification = networks, is_classification
+        self._doubles: list[FusionNetwork] | None = None
+
+    __getstate__ = _without_doubles
+    exact = EvidenceModel.exact
+    networks_for = EvidenceModel.networks_for
+
+    def outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
+        """What the networks say of rows, their modalities in the networks' order."""
+        said = [predict(net, batch) for net in self.networks_for(len(batch))]
+        logits, evidence, weights, contributions = (
+            np.mean([getattr(p, name) for p in said], axis=0)
+            for name in ("logits", "evidence", "weights", "contributions")
+        )
+        prior = self.networks[0].prior.double().cpu().numpy()
+        rest = logits - prior - contributions.sum(axis=1)
+        if joint == "shared":
+            present = batch.present
+            even = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
+            contributions = contributions + even[..., None] * rest[:, None]
+            rest = np.zeros_like(rest)
+        return Outputs(logits, evidence, weights, contributions, rest, weights)
+
+    def elements(
+        self, batch: ModalityBatch, m: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What the tokens of a modality say alone, times its weight; and the rest."""
+        out = self.outputs(batch)
+        tokens = token_contributions(self.networks_for(len(batch)), batch, m)
+        values = out.weights[:, m, None, None] * tokens
+        return values, out.contributions[:, m] - values.sum(axis=1)
+
+
+def token_contributions(
+    networks: Sequence[FusionNetwork], batch: ModalityBatch, m: int
+) -> NDArray[np.float64]:
+    """What each token of modality m adds to its evidence, (n, T, C)."""
+    total: NDArray[np.float64] = np.zeros((len(batch), 1, 1))
+    for network in networks:
+        parts = [
+            network.token_contributions(m, output.tokens[m]).double().cpu().numpy()
+            for output in run(network, batch)
+        ]
+        width = max(part.shape[1] for part in parts)
+        padded = [
+            np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0))) for part in parts
+        ]
+        total = _padded_sum(total, centre(np.concatenate(padded)))
+    return total / len(networks)
+
+
+def _padded_sum(
+    a: NDArray[np.float64], b: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Sum of (n, T, C) whose T differ, the shorter one padded by 0."""
+    width = max(a.shape[1], b.shape[1])
+    a, b = (np.pad(x, ((0, 0), (0, width - x.shape[1]), (0, 0))) for x in (a, b))
+    return a + b
+
+
+def _joint_shapley(
+    network: FusionNetwork, batch: ModalityBatch
+) -> NDArray[np.float64]:
+    """Shapley values (n, M, C) of what a network's joint part says.
+
+    It counts as saying nothing where fewer than two modalities are present.
+    """
+    present = batch.present
+    n, M = present.shape
+    subsets = [
+        np.array(mask) for mask in itertools.product([False, True], repeat=M)
+    ]
+    said = joint_of_subset(network, batch, subsets)
+    said = [e - e.mean(axis=1, keepdims=True) if e.shape[1] > 1 else e for e in said]
+    value = {
+        tuple(mask): e * ((present & mask).sum(axis=1) >= 2)[:, None]
+        for mask, e in zip(subsets, said, strict=True)
+    }
+    out = np.zeros((n, M, said[0].shape[1]))
+    for mask in subsets:
+        k = int(mask.sum())
+        for m in np.flatnonzero(~mask):
+            weight = 1 / (M * math.comb(M - 1, k))
+            wider = mask.copy()
+            wider[m] = True
+            out[:, m] += weight * (value[tuple(wider)] - value[tuple(mask)])
+    return out

@@ -1,0 +1,1 @@
+"""Training of the network through skorch, and the rows that it is given."""

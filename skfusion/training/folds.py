@@ -1,0 +1,182 @@
+"""One network a fold: built, trained, and asked about the rows held out from it."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skfusion.batch import ModalityBatch
+from skfusion.fusion.base import Fusion, FusionShape
+from skfusion.network import FusionNetwork
+from skfusion.training.data import BatchDataset
+from skfusion.training.inference import Predicted, predict
+from skfusion.training.trainer import (
+    Recipe,
+    history_frame,
+    interrupted,
+    one_thread,
+    train,
+)
+
+__all__ = ["NetworkFold", "NetworkPlan", "build_network", "train_folds"]
+
+Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+#: torch initialises modules from its global generator: one fit at a time.
+_BUILD_LOCK = threading.Lock()
+
+
+class NetworkPlan(NamedTuple):
+    """How the network of every fold is built and trained.
+
+    rule : Fusion
+    prior : Tensor (C,)
+    d_model, dropout : as the user chose
+    recipe : Recipe
+    early_stopping : whether held-out rows end the training
+    is_classification : bool
+    seed : int
+    """
+
+    rule: Fusion
+    prior: Tensor
+    d_model: int
+    dropout: float
+    recipe: Recipe
+    early_stopping: bool
+    is_classification: bool
+    seed: int
+
+
+class NetworkFold(NamedTuple):
+    """A trained network, its history, and what it says of the rows held out from it.
+
+    predicted : list of Predicted: of clean rows, then of each corrupted copy
+    interrupted : whether Ctrl-C ended its training
+    """
+
+    network: FusionNetwork
+    history: pd.DataFrame
+    predicted: list[Predicted]
+    interrupted: bool
+
+
+def build_network(plan: NetworkPlan, batch: ModalityBatch, n: int, seed: int) -> FusionNetwork:
+    """A fresh network for n training rows; torch's global generator is left alone."""
+    shape = FusionShape(
+        n_modalities=len(batch.names),
+        d_model=plan.d_model,
+        n_outputs=len(plan.prior),
+        n_samples=n,
+    )
+    with _BUILD_LOCK, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoders = [
+            modality.build_encoder(plan.d_model, plan.dropout)
+            for modality in batch.modalities.values()
+        ]
+        return FusionNetwork(
+            encoders,
+            plan.rule.build(shape),
+            d_model=plan.d_model,
+            prior=plan.prior,
+            n_heads=plan.rule.n_heads,
+        )
+
+
+def train_folds(
+    plan: NetworkPlan,
+    batch: ModalityBatch,
+    target: Tensor,
+    weight: Tensor,
+    splits: Sequence[Split],
+    copies: Sequence[ModalityBatch],
+    *,
+    start: Sequence[FusionNetwork] | None = None,
+    n_jobs: int | None = None,
+) -> list[NetworkFold]:
+    """Train a network on each fold.
+
+    After Ctrl-C, what is finished is given back: the folds before, or the first network
+    as far as it came. Where nothing is finished, the interrupt goes on.
+
+    Parameters
+    ----------
+    copies : list of ModalityBatch
+        Corrupted copies of the rows, of which the held-out ones are predicted too.
+    start : list of FusionNetwork, optional
+        Networks to go on from; they are copied.
+    n_jobs : int or None
+        Processes over which folds are spread.
+    """
+
+    def arguments(f: int) -> tuple[Any, ...]:
+        learn, held = splits[f]
+        everything = len(learn) == len(batch)
+        learned = BatchDataset(
+            batch if everything else batch[learn], target[learn], weight[learn]
+        )
+        watched = BatchDataset(batch[held], target[held], weight[held])
+        corrupted = [copy_[held] for copy_ in copies]
+        network = None if start is None else copy.deepcopy(start[f])
+        label = f"fold {f + 1}/{len(splits)}" if len(splits) > 1 else None
+        return plan, learned, watched, corrupted, network, plan.seed + f, label
+
+    if n_jobs not in (None, 1) and len(splits) > 1:
+        tasks = (delayed(_train_fold)(*arguments(f)) for f in range(len(splits)))
+        return list(Parallel(n_jobs=n_jobs)(tasks))
+    done: list[NetworkFold] = []
+    for f in range(len(splits)):
+        try:
+            fold = _train_fold(*arguments(f))
+        except KeyboardInterrupt:
+            if not done:
+                raise
+            break
+        if fold.interrupted and (done or fold.history.empty):
+            if not done:
+                raise KeyboardInterrupt
+            break
+        done.append(fold)
+        if fold.interrupted:
+            break
+    return done
+
+
+def _train_fold(
+    plan: NetworkPlan,
+    learned: BatchDataset,
+    watched: BatchDataset,
+    corrupted: Sequence[ModalityBatch],
+    network: FusionNetwork | None,
+    seed: int,
+    label: str | None,
+) -> NetworkFold:
+    if network is None:
+        network = build_network(plan, learned.batch, len(learned), seed)
+    device = plan.recipe.device
+    generators = [torch.Generator("cpu").manual_seed(seed)]
+    if device != "cpu":
+        generators.append(torch.Generator(device).manual_seed(seed))
+    with one_thread():
+        net = train(
+            network,
+            learned,
+            watched if plan.early_stopping and len(watched) else None,
+            plan.recipe,
+            generators[0],
+            generators[-1],
+            is_classification=plan.is_classification,
+            label=label,
+        )
+        predicted = [predict(network, rows) for rows in (watched.batch, *corrupted)]
+    return NetworkFold(network, history_frame(net), predicted, interrupted(net))
