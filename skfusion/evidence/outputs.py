@@ -340,7 +340,7 @@ def token_contributions(
     total: NDArray[np.float64] = np.zeros((len(batch), 1, 1))
     for network in networks:
         parts = [
-            network.token_contributions(m, output.tokens[m]).double().cpu().numpy()
+            network.token_contributions(m, output.tokens[m]).detach().double().cpu().numpy()
             for output in run(network, batch)
         ]
         width = max(part.shape[1] for part in parts)

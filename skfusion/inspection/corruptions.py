@@ -1,4 +1,4 @@
-"""What can befall cells before anything is cleaned: disturbances unseen in training.
+"""Corruptions of cells before anything is cleaned, unseen in training.
 
 Noise, swapped rows and absence, which training knows, are in
 :mod:`skfusion.corruption`; these are not used there, so they test what was not
@@ -27,13 +27,6 @@ from skfusion.inspection._cells import (
     read_sound,
     to_mono,
 )
-from skfusion.modalities import (
-    AudioModality,
-    ImageModality,
-    TabularModality,
-    TextModality,
-    VectorModality,
-)
 
 __all__ = [
     "CellCorruption",
@@ -52,7 +45,7 @@ __all__ = [
 class CellCorruption(BaseEstimator, ABC):
     """Base of what befalls the cells of a column.
 
-    To write one: subclass, say in `modalities` which kinds it suits and in
+    To write one: subclass, name in `modalities` those it suits and in
     `default_levels` what to try, and write `corrupt_cell` (or, where other cells are
     needed, `corrupt_column`).
 
@@ -62,7 +55,8 @@ class CellCorruption(BaseEstimator, ABC):
         How bad it is; 0 leaves cells as they are.
     """
 
-    modalities: ClassVar[tuple[type, ...]] = ()
+    #: Short names of the modalities whose cells it suits.
+    modalities: ClassVar[tuple[str, ...]] = ()
     default_levels: ClassVar[tuple[float, ...]] = (0.0, 0.1, 0.2, 0.4)
     highest: ClassVar[float] = np.inf
 
@@ -70,7 +64,7 @@ class CellCorruption(BaseEstimator, ABC):
         self.level = level
 
     def corrupt_column(self, column: pd.Series, rng: Generator) -> pd.Series:
-        """Disturb the cells that are there.
+        """Corrupt the cells that are there.
 
         Parameters
         ----------
@@ -92,7 +86,7 @@ class CellCorruption(BaseEstimator, ABC):
 
     @abstractmethod
     def corrupt_cell(self, cell: Any, rng: Generator) -> Any:
-        """Disturb one cell that is there."""
+        """Corrupt one cell that is there."""
 
     def _check_level(self) -> None:
         if not 0 <= self.level <= self.highest:
@@ -111,7 +105,7 @@ class ImageBlur(CellCorruption):
         Standard deviation of the Gaussian blur, as a share of the longer side.
     """
 
-    modalities = (ImageModality,)
+    modalities = ("image",)
     default_levels = (0.0, 0.02, 0.05, 0.1)
 
     def corrupt_cell(self, cell: Any, rng: Generator) -> NDArray[Any]:
@@ -130,7 +124,7 @@ class ImageOcclusion(CellCorruption):
         Share of the area that is covered, up to 1.
     """
 
-    modalities = (ImageModality,)
+    modalities = ("image",)
     highest = 1.0
 
     def corrupt_cell(self, cell: Any, rng: Generator) -> NDArray[Any]:
@@ -154,7 +148,7 @@ class ImageJPEG(CellCorruption):
         0 to 1; the JPEG quality is ``100 * (1 - level)``, at least 1.
     """
 
-    modalities = (ImageModality,)
+    modalities = ("image",)
     default_levels = (0.0, 0.7, 0.9, 0.97)
     highest = 1.0
 
@@ -184,7 +178,7 @@ class SoundClipping(CellCorruption):
         Share of the samples that are cut off at the top or the bottom, up to 1.
     """
 
-    modalities = (AudioModality,)
+    modalities = ("audio",)
     default_levels = (0.0, 0.2, 0.5, 0.8)
     highest = 1.0
 
@@ -204,7 +198,7 @@ class SoundBandPass(CellCorruption):
         are lost, as many below as above.
     """
 
-    modalities = (AudioModality,)
+    modalities = ("audio",)
     default_levels = (0.0, 0.4, 0.6, 0.8)
     highest = 0.95
     lowest_hz, assumed_rate = 50.0, 16_000
@@ -229,7 +223,7 @@ class SoundBabble(CellCorruption):
         Loudness (root mean square) of the others, relative to the recording's own.
     """
 
-    modalities = (AudioModality,)
+    modalities = ("audio",)
     default_levels = (0.0, 0.25, 0.5, 1.0)
     n_voices = 3
 
@@ -256,7 +250,7 @@ class TextTypos(CellCorruption):
         Probability of each letter to be hit, up to 1.
     """
 
-    modalities = (TextModality,)
+    modalities = ("text",)
     default_levels = (0.0, 0.05, 0.1, 0.2)
     highest = 1.0
 
@@ -288,7 +282,7 @@ class TextDeletion(CellCorruption):
         Probability of each word to be missing, up to 1.
     """
 
-    modalities = (TextModality,)
+    modalities = ("text",)
     default_levels = (0.0, 0.2, 0.5, 0.8)
     highest = 1.0
 
@@ -311,7 +305,7 @@ class TabularShift(CellCorruption):
         How far, in interquartile ranges of the column.
     """
 
-    modalities = (TabularModality, VectorModality)
+    modalities = ("tabular", "vector")
     default_levels = (0.0, 0.25, 0.5, 1.0)
 
     def corrupt_column(self, column: pd.Series, rng: Generator) -> pd.Series:

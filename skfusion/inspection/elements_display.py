@@ -195,7 +195,7 @@ class ElementsDisplay:
         has_ticks = len(self.ax_.get_xticks()) > 0
         self.ax_.legend(
             handles=[
-                Patch(color=colour / 255, label=label)
+                Patch(color=_hex(colour), label=label)
                 for colour, label in zip((FOR, AGAINST), legend, strict=True)
             ],
             loc="upper center",

@@ -37,7 +37,7 @@ __all__ = ["robustness_curve"]
 
 
 class InSome(NamedTuple):
-    """A disturbance of one modality that befalls only a share of the rows.
+    """A corruption of one modality that befalls only a share of the rows.
 
     Of two shares with one seed, the larger one holds the rows of the smaller one.
     """
@@ -114,20 +114,20 @@ def robustness_curve(
     levels : sequence of float, optional
         From harmless to bad. By default those of the kind.
     modality : str, optional
-        What is disturbed. By default one present modality, drawn at random for each
+        What is corrupted. By default one present modality, drawn at random for each
         row; of the kinds done to cells, every modality that they suit.
     modalities : dict of str to list of columns, optional
         Which columns make a modality; only where the estimator is not of this package.
     scoring : str or callable, optional
         As in scikit-learn; by default the estimator's own score (accuracy or R2).
     random_state : int or None, default=0
-        Seed. One seed disturbs the same rows at each level, and more of them.
+        Seed. One seed corrupts the same rows at each level, and more of them.
 
     Returns
     -------
     curve : DataFrame
         Columns "kind", "modality" ("any" where none was named), "level", "score" and,
-        for estimators of this package, "weight": the mean weight of what is disturbed
+        for estimators of this package, "weight": the mean weight of what is corrupted
         (NaN where that is another modality in each row).
 
     See Also
@@ -183,10 +183,10 @@ def _planned(
     for level in usual if levels is None else levels:
         spec = make(float(level), modality)
         with quiet_about_empty_rows():
-            disturbed, _ = found.final.corrupt(batch, spec, random_state=seed)
-            score = scorer(found.final, disturbed, y)
+            corrupted, _ = found.final.corrupt(batch, spec, random_state=seed)
+            score = scorer(found.final, corrupted, y)
         yield {"level": float(level), "score": float(score)} | _weight(
-            found, disturbed, [modality] if modality else []
+            found, corrupted, [modality] if modality else []
         )
 
 
@@ -258,14 +258,14 @@ def _columns(
     modality: str | None,
     modalities: Mapping[str, Sequence[Any]] | None,
 ) -> dict[str, list[Any]]:
-    """Which columns of which modalities are to be disturbed."""
+    """Which columns of which modalities are to be corrupted."""
     if found is None or kind is None:
         every = {name: list(own) for name, own in (modalities or {}).items()}
         suited = every
     else:
         triples = found.triples()
         every = {name: own for name, _, own in triples}
-        suited = {n: own for n, m, own in triples if isinstance(m, kind.modalities)}
+        suited = {n: own for n, m, own in triples if m.short_name in kind.modalities}
     if modality is not None and modality not in every:
         raise ValueError(
             f"The 'modality' parameter must be None or one of {tuple(every)}. Got "
@@ -273,9 +273,8 @@ def _columns(
         )
     chosen = {n: own for n, own in suited.items() if modality in (None, n)}
     if not chosen and kind is not None:
-        kinds = [m.__name__ for m in kind.modalities]
         raise ValueError(
-            f"{kind.__name__} is for {' and '.join(kinds)}; "
+            f"{kind.__name__} is for {' and '.join(kind.modalities)} modalities; "
             + (f"{modality!r} is none." if modality else "there is none here.")
             + " Name another kind or modality."
         )

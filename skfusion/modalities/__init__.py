@@ -9,7 +9,8 @@ from skfusion.modalities.series import SeriesModality
 from skfusion.modalities.tabular import TabularModality
 from skfusion.modalities.text import TextModality
 from skfusion.modalities.transformer import ModalityTransformer
-from skfusion.modalities.vector import TransformerModality, VectorModality
+from skfusion.modalities.vector import VectorModality
+from skfusion.modalities.wrapped import TransformerModality
 
 __all__ = [
     "AudioModality",

@@ -166,9 +166,13 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
         -------
         terms : ndarray of shape (n_samples, n_tokens, n_outputs), or None
             Tokens as in `elements`; 0 where the modality is absent. What belongs to no
-            token is left out. None where features belong to no token at all.
+            token is left out. None where features belong to no token at all. A
+            modality without elements has one token, to which everything belongs.
         """
-        return None
+        if self.has_elements:
+            return None
+        terms = np.asarray(self.features(block) @ coef) - center @ coef
+        return np.where(block.present[:, None], terms, 0.0)[:, None, :]
 
     def hide(
         self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]

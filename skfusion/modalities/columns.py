@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,11 @@ __all__ = [
     "column_kind",
     "date_numbers",
     "is_frame",
-    "labels",
-    "numbers",
+    "read_codes",
     "read_columns",
     "read_for",
+    "read_labels",
+    "read_numbers",
     "take_rows",
 ]
 
@@ -83,10 +84,22 @@ def read_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> list[pd.Se
             f"{name} needs column names that differ, but {twice} occur more than once. "
             "Rename or drop the repeated columns."
         )
-    validate_data(estimator, frame, skip_check_array=True, reset=reset)
+    _check_columns(estimator, frame, reset=reset)
     if isinstance(frame, pd.DataFrame):
-        return [frame.iloc[:, i] for i in range(len(names))]
+        return [column for _, column in frame.items()]
     return [_from_polars(frame[n]) for n in names]
+
+
+def _check_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> None:
+    """Check the names and the number of the columns as scikit-learn does.
+
+    Most often the names are those of `fit`; asking scikit-learn would take a fifth of
+    the time in which a row is read.
+    """
+    seen = () if reset else getattr(estimator, "feature_names_in_", ())
+    if len(seen) and hasattr(X, "columns") and list(X.columns) == list(seen):
+        return
+    validate_data(estimator, X, skip_check_array=True, reset=reset)
 
 
 def _from_polars(column: Any) -> pd.Series:
@@ -115,7 +128,7 @@ def column_kind(column: pd.Series) -> str:
     return "number" if inferred in _NUMBERS | _SPANS else "category"
 
 
-def numbers(column: pd.Series) -> NDArray[np.float64]:
+def read_numbers(column: pd.Series) -> NDArray[np.float64]:
     """A column of numbers, booleans or time spans (in seconds) as float64, NaN missing.
 
     Raises
@@ -128,11 +141,14 @@ def numbers(column: pd.Series) -> NDArray[np.float64]:
     ):
         seconds = pd.to_timedelta(column).dt.total_seconds()
         return np.asarray(seconds, dtype=np.float64)
-    values = _convert(
-        column,
-        lambda c: c.to_numpy(dtype=np.float64, na_value=np.nan),
-        "a number",
-    )
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        values = column.to_numpy().astype(np.float64)
+    else:
+        values = _convert(
+            column,
+            lambda c: c.to_numpy(dtype=np.float64, na_value=np.nan),
+            "a number",
+        )
     infinite = np.isinf(values)
     if infinite.any():
         where = int(infinite.argmax())
@@ -178,27 +194,55 @@ def _to_datetime(column: pd.Series) -> pd.Series:
     return pd.to_datetime(column.astype(object).where(column.notna(), None))
 
 
-def labels(column: pd.Series) -> NDArray[np.object_]:
+def read_labels(column: pd.Series) -> list[str | None]:
     """A column of categories as str, None where missing or blank."""
+    cells = column.tolist()
     try:
-        codes, uniques = pd.factorize(column.astype(object))
+        return [_label(cell) for cell in cells]
     except TypeError:
-        where = next(i for i, cell in enumerate(column) if not _hashable(cell))
-        found = type(column.iloc[where]).__name__
-        raise TypeError(
-            f"A category argument must be a string or a real number, not {found!r}, "
-            f"which row {column.index[where]!r} of column {column.name!r} holds. "
-            "Convert the cells, or give the column to another modality."
-        ) from None
-    names = np.array([_label(value) for value in uniques] + [None], dtype=object)
-    return names[codes]  # code -1, a missing cell, takes the last: None
+        raise _no_category(column, cells) from None
+
+
+def read_codes(
+    column: pd.Series, known: Mapping[str | None, int], *, unknown: int
+) -> NDArray[np.int32]:
+    """A column of categories as the codes of their labels; None codes what is missing.
+
+    Most cells are labels already, and are looked up as they are.
+    """
+    cells, get = column.tolist(), known.get
+    try:
+        found = [get(cell, -1) for cell in cells]
+        found = [
+            get(_label(cell), unknown) if code < 0 else code
+            for cell, code in zip(cells, found, strict=True)
+        ]
+    except TypeError:
+        raise _no_category(column, cells) from None
+    return np.array(found, dtype=np.int32)
 
 
 def _label(value: Any) -> str | None:
     """The same text for 1, 1.0 and "1": tables change type when cells go missing."""
+    if isinstance(value, str):
+        return value.strip() or None
+    hash(value)  # of what cannot be a category, such as a list, a TypeError
+    if value is None or value is pd.NA or value != value:
+        return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
     return str(value).strip() or None
+
+
+def _no_category(column: pd.Series, cells: Sequence[Any]) -> TypeError:
+    """An error that names the first cell that cannot be hashed."""
+    where = next(i for i, cell in enumerate(cells) if not _hashable(cell))
+    found = type(cells[where]).__name__
+    return TypeError(
+        f"A category argument must be a string or a real number, not {found!r}, which "
+        f"row {column.index[where]!r} of column {column.name!r} holds. Convert the "
+        "cells, or give the column to another modality."
+    )
 
 
 def _hashable(cell: Any) -> bool:

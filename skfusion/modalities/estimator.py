@@ -1,4 +1,4 @@
-"""Any scikit-learn estimator as an expert beside the learned encoders."""
+"""Any scikit-learn estimator as a modality: its predictions, out of fold."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities import columns as _columns
 from skfusion.modalities.base import Modality
+from skfusion.modalities.columns import read_for, take_rows
 from skfusion.network import Encoder
 
 __all__ = ["EstimatorModality"]
@@ -33,13 +33,13 @@ _METHODS = ("predict_proba", "decision_function", "predict")
 
 
 class EstimatorModality(Modality):
-    """A scikit-learn classifier or regressor as a modality: an expert.
+    """A scikit-learn classifier or regressor as a modality.
 
     `fit_transform` gives out-of-fold predictions, as
     :class:`~sklearn.ensemble.StackingClassifier` uses them, so that the network sees
-    how much the expert can be trusted on rows that it did not learn from; `transform`
-    uses an expert fitted on all training rows. Rows whose every cell is missing are
-    absent: the expert never sees them.
+    how far the estimator can be trusted on rows it did not learn from; `transform`
+    uses one fitted on all training rows. Rows whose every cell is missing are
+    absent: the estimator never sees them.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class EstimatorModality(Modality):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None) -> EstimatorModality:
-        """Fit the expert on all rows.
+        """Fit the estimator on all rows.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class EstimatorModality(Modality):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit_transform(self, X: Any, y: Any = None) -> Block:
-        """Fit the expert on all rows, and give out-of-fold predictions of them.
+        """Fit the estimator on all rows, and give out-of-fold predictions of them.
 
         Returns
         -------
@@ -137,7 +137,7 @@ class EstimatorModality(Modality):
         return self._fit(X, y, cross_fit=True)
 
     def transform(self, X: Any) -> Block:
-        """Predictions of the expert fitted on all rows.
+        """Predictions of the estimator fitted on all rows.
 
         Returns
         -------
@@ -145,18 +145,18 @@ class EstimatorModality(Modality):
             As from `fit_transform`.
         """
         check_is_fitted(self)
-        X, present = _columns.read_for(self, self.estimator, X, reset=False)
+        X, present = read_for(self, self.estimator, X, reset=False)
         logits = np.zeros((len(present), self._n_outputs), dtype=np.float32)
         if present.any():
             if not present.all():
-                X = _columns.take_rows(X, np.flatnonzero(present))
+                X = take_rows(X, np.flatnonzero(present))
             logits[present] = self._logits(self._answers(self.estimator_, X))
         return Block({"logits": logits}, present)
 
     def build_encoder(self, d_model: int, dropout: float) -> Encoder:
         """Make the encoder: one token from the predictions, which also vote."""
         check_is_fitted(self)
-        return _ExpertEncoder(
+        return _PredictionEncoder(
             self._n_outputs, d_model, is_classifier=hasattr(self, "classes_")
         )
 
@@ -165,8 +165,8 @@ class EstimatorModality(Modality):
         return np.where(block.present[:, None], block.arrays["logits"], np.float32(0))
 
     def _fit(self, X: Any, y: Any, *, cross_fit: bool) -> Block:
-        """Fit the expert on all rows; return what is known of them out of fold."""
-        X, present = _columns.read_for(self, self.estimator, X, reset=True)
+        """Fit the estimator on all rows; return what is known of them out of fold."""
+        X, present = read_for(self, self.estimator, X, reset=True)
         y = self._check_targets(y)
         check_consistent_length(present, y)
         if not present.any():
@@ -174,10 +174,10 @@ class EstimatorModality(Modality):
                 "EstimatorModality needs at least one row that is not missing."
             )
         rows = np.flatnonzero(present)
-        known = X if present.all() else _columns.take_rows(X, rows)
+        known = X if present.all() else take_rows(X, rows)
         self.estimator_ = clone(self.estimator).fit(known, y[rows])
         self._n_rows = len(rows)
-        self._choose_method(_columns.take_rows(X, rows[:1]))
+        self._choose_method(take_rows(X, rows[:1]))
         answers = np.full((len(y), self._n_answers), np.nan)
         if cross_fit or self._needs_calibration:
             self._cross_fit(X, y, present, out=answers)
@@ -251,8 +251,8 @@ class EstimatorModality(Modality):
             if not len(test) or len(np.unique(y[train], axis=0)) < few:
                 continue
             estimator = clone(self.estimator)
-            estimator.fit(_columns.take_rows(X, train), y[train])
-            out[test] = self._answers(estimator, _columns.take_rows(X, test))
+            estimator.fit(take_rows(X, train), y[train])
+            out[test] = self._answers(estimator, take_rows(X, test))
 
     def _folds(
         self, X: Any, y: NDArray[Any]
@@ -312,13 +312,13 @@ class EstimatorModality(Modality):
             columns = np.searchsorted(self.classes_, self._calibrator.classes_)
             p[known] = 0
             p[np.ix_(known, columns)] = self._calibrator.predict_proba(answers[known])
-        # As if each class had been counted once more: no answer is ever certain.
+        # Laplace smoothing towards the class shares: no answer is ever certain.
         n, C = self._n_rows, self._n_outputs
         return np.log((n * p + C * self._prior) / (n + C)).astype(np.float32)
 
 
-class _ExpertEncoder(Encoder):
-    """One token from an expert's predictions, which are also logits of their own.
+class _PredictionEncoder(Encoder):
+    """One token from known predictions, which are also logits of their own.
 
     **Shape**: logits (B, C); tokens (B, 1, D).
     """

@@ -15,6 +15,9 @@ def learn_scale(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What to subtract from each feature, and then to multiply it by.
 
+    Not scikit-learn's `RobustScaler` and `StandardScaler`, since they leave a constant
+    as it is, and the former also a column half of whose values are the same.
+
     Parameters
     ----------
     x : ndarray of shape (n_samples, n_features)

@@ -22,18 +22,18 @@ from skfusion.inspection import (
     TextDeletion,
     TextTypos,
 )
-from skfusion.modalities import AudioModality, ImageModality, TextModality
+from skfusion.modalities import AudioModality, ImageModality
 
 EVERY = CellCorruption.__subclasses__()
 
 
 def _cells(kind, n=8, seed=0):
     rng = np.random.default_rng(seed)
-    if kind.modalities == (ImageModality,):
+    if kind.modalities == ("image",):
         cells = list(rng.integers(0, 256, (n, 20, 28, 3), dtype=np.uint8))
-    elif kind.modalities == (AudioModality,):
+    elif kind.modalities == ("audio",):
         cells = [(rng.normal(size=800).astype(np.float32), 8000) for _ in range(n)]
-    elif kind.modalities == (TextModality,):
+    elif kind.modalities == ("text",):
         cells = ["a lovely dress that fits well and looks good"] * n
     else:
         return pd.Series(np.r_[rng.normal(size=n - 1), np.nan], name="x")

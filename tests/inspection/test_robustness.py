@@ -26,7 +26,7 @@ def test_wholly_missing_modality_has_no_weight(trusted):
     assert curve["score"].iloc[0] == pytest.approx(clf.score(gone, y))
 
 
-def test_a_higher_share_disturbs_the_same_rows_and_more(trusted):
+def test_a_higher_share_corrupts_the_same_rows_and_more(trusted):
     clf, X, _ = trusted
     from skfusion.corruption import Drop
     from skfusion.inspection.robustness import InSome
@@ -60,13 +60,15 @@ def test_typos_lower_the_score_of_what_reads_words(planted):
     assert curve["score"].iloc[1] < curve["score"].iloc[0] - 0.1
 
 
-def test_named_modality_alone_is_disturbed(mixed_classifier):
+def test_named_modality_alone_is_corrupted(mixed_classifier):
     clf, X, y = mixed_classifier
     curve = robustness_curve(
         clf, X, y, kind="shift", modality="facts", scoring="neg_log_loss"
     )
     assert curve["score"].nunique() > 1
-    with pytest.raises(ValueError, match="ImageBlur is for ImageModality; 'facts' is"):
+    with pytest.raises(
+        ValueError, match="ImageBlur is for image modalities; 'facts' is"
+    ):
         robustness_curve(clf, X, y, kind=ImageBlur, modality="facts")
 
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skfusion.modalities.vector import TransformerModality, VectorModality
+from skfusion.modalities import TransformerModality, VectorModality
 
 
 @parametrize_with_checks(
@@ -249,7 +249,7 @@ def test_sparse_after_dense_and_dense_after_sparse():
         )
 
 
-def test_noise_moves_sparse_entries_of_disturbed_rows(tfidf):
+def test_noise_moves_sparse_entries_of_noisy_rows(tfidf):
     modality = VectorModality().fit(tfidf)
     encoder = modality.build_encoder(4, 0.0)
     inputs = as_tensors(modality.transform(tfidf))

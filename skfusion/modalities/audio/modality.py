@@ -66,7 +66,7 @@ class AudioModality(CellModality):
     n_mels : int, default=64
         Number of mel bands (HTK scale) from 30 Hz to half the sample rate.
     augment : bool, default=True
-        Whether the encoder disturbs the sounds in training.
+        Whether the encoder augments the sounds in training.
     on_error : {"raise", "absent"}, default="raise"
         What to do with a cell that is there and cannot be read (corrupt or truncated
         file, missing path, NaN or infinite samples, no samples): raise one error that
@@ -337,13 +337,13 @@ class AudioModality(CellModality):
         codes = block.arrays["log_mel"].copy()
         length = block.arrays["length"]
         mean = np.round((self.band_mean_ + RANGE) / STEP).astype(codes.dtype)
-        for i in np.flatnonzero(hidden.any(axis=1)):
+        for i in np.flatnonzero(hidden.any(axis=1)).tolist():
             spans = [name[-2:] for name in names[i]]
             keys = [name[:-2] for name in names[i]]  # the column, where there are more
             columns = dict(
                 zip(dict.fromkeys(keys), np.flatnonzero(length[i]), strict=True)
             )
-            for k in np.flatnonzero(hidden[i]):
+            for k in np.flatnonzero(hidden[i]).tolist():
                 j = columns[keys[k]]
                 own = [s for s, key in zip(spans, keys, strict=True) if key == keys[k]]
                 a_frame = (own[-1][1] - own[0][0]) / length[i, j]  # seconds

@@ -59,7 +59,7 @@ class ImageModality(CellModality):
         1 for grey, 3 for colour. "auto" takes 1 if no training picture has colour.
         Pictures of the other sort are converted.
     augment : "auto" or bool, default="auto"
-        Whether the encoder disturbs the pictures in training. "auto" disturbs them but
+        Whether the encoder augments the pictures in training. "auto" augments them but
         mirrors colour pictures only, for grey ones are often signs that have a hand;
         True mirrors those too.
     on_error : {"raise", "absent"}, default="raise"

@@ -50,7 +50,7 @@ class SeriesModality(CellModality):
         remain. The same factor serves all rows whose series are no longer than 95 % of
         the training series, so that they keep one clock.
     augment : bool, default=True
-        Whether the encoder disturbs the series in training: stretches and shifts them
+        Whether the encoder augments the series in training: stretches and shifts them
         in time, scales them, adds noise, hides intervals.
     on_error : {"raise", "absent"}, default="raise"
         What to do with a cell that is there and cannot be read (infinite values, no

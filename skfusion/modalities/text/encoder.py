@@ -1,8 +1,9 @@
-"""The encoder of words: sums of embeddings, with pieces for what is rare or new."""
+"""The encoder of words: sums of embeddings, character n-grams for rare and new ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,13 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skfusion.modalities.text.reading import N_BUCKETS
-from skfusion.network import Encoder
+from skfusion.network import Dropout, Encoder
 
-__all__ = ["RARE", "TextEncoder"]
+__all__ = ["TextEncoder"]
 
 # Measured on reviews, titles and names.
-RARE = 5  # words and n-grams of fewer training rows have no embedding of their own
-_BY_PIECES = 0.05  # share of the other words that training reads by their pieces
+_BY_CHARS = 0.05  # share of common words that training reads by character n-grams
 _HALF_LENGTH = 16  # words of a row that loses half of `token_dropout`
 
 
@@ -25,8 +25,8 @@ class TextEncoder(Encoder):
     """Sum of the embeddings of a word, its n-grams and its column, projected.
 
     Words of fewer than `RARE` training rows have no embedding of their own: like
-    unseen words they are the sum of their pieces. Some other words are read so too in
-    training, which teaches the pieces what the words mean.
+    unseen words they are the sum of their hashed character n-grams. Some other words
+    are read so too in training, which teaches the n-grams what the words mean.
 
     **Shape**: words (B, T'), ngrams (B, T', N), unseen (B, R, P), columns (B, T');
     output (B, T, D) with T the longest row of the batch, or in training the longest
@@ -35,13 +35,13 @@ class TextEncoder(Encoder):
 
     # Measured: 3 of 1 to 12 on drug reviews, by held-out log-loss.
     max_epochs = 3
-    pieces: Tensor
+    char_ngrams: Tensor
     frequency: Tensor
 
     def __init__(
         self,
-        word_pieces: NDArray[np.int16],
-        word_counts: NDArray[np.int64],
+        char_ngrams: NDArray[np.int16],
+        word_counts: NDArray[Any],
         *,
         n_words: int,
         n_ngrams: Sequence[int],
@@ -56,21 +56,23 @@ class TextEncoder(Encoder):
         self.has_columns = n_columns > 0
         self.token_dropout = token_dropout
         learned = [n_words, *n_ngrams, n_columns, N_BUCKETS - 1]
-        *self.offsets, self.piece_offset, total = np.cumsum(learned).tolist()
+        *self.offsets, self.char_offset, total = np.cumsum(learned).tolist()
         self.embedding = nn.Embedding(1 + total, width, padding_idx=0)
         self.project = nn.Linear(width, d_model)
-        self.dropout = nn.Dropout(dropout)
-        self.register_buffer("pieces", torch.tensor(word_pieces))
+        # One mask a row, the same for all its words: as good, and much cheaper.
+        self.dropout = Dropout(dropout, shared=1)
+        # Not copied: every encoder of the modality reads the same array.
+        self.register_buffer("char_ngrams", torch.from_numpy(char_ngrams))
         share = word_counts / max(word_counts.sum(), 1)
         self.register_buffer("frequency", torch.tensor(share.cumsum()).float())
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw words and pieces; what only refines them starts at 0."""
+        """Draw words and character n-grams; what only refines them starts at 0."""
         weight = self.embedding.weight.data
         nn.init.normal_(weight, std=0.1)
         weight[0] = 0
-        weight[1 + self.n_words : 1 + self.piece_offset] = 0
+        weight[1 + self.n_words : 1 + self.char_offset] = 0
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Encode the words; absent rows give one token that means nothing."""
@@ -82,10 +84,10 @@ class TextEncoder(Encoder):
         kept = self._hide(mask) if self.training else mask
         x, mask = _compact(torch.stack(slots, dim=-1), kept)  # (B, T, S), (B, T)
         words = x[..., 0]
-        by_pieces = (words < 0) | (words > self.n_words)
+        by_chars = (words < 0) | (words > self.n_words)
         if self.training:
-            by_pieces |= (torch.rand_like(words, dtype=torch.float) < _BY_PIECES) & mask
-        ids = [words.masked_fill(by_pieces, 0)]
+            by_chars |= (self.rand(words.shape, words) < _BY_CHARS) & mask
+        ids = [words.masked_fill(by_chars, 0)]
         for k, n in enumerate(self.n_ngrams):
             ngram = x[..., 1 + k]
             ids.append(
@@ -96,13 +98,11 @@ class TextEncoder(Encoder):
             ids.append(torch.where(column > 0, column + self.offsets[-1], 0))
         B, T = words.shape
         h = self._sum(torch.stack(ids, dim=-1).view(B * T, -1))  # (B*T, E)
-        row, at = by_pieces.nonzero(as_tuple=True)
+        row, at = by_chars.nonzero(as_tuple=True)
         if len(row):
-            read = self._read_pieces(words[row, at], inputs["unseen"], row)
+            read = self._read_chars(words[row, at], inputs["unseen"], row)
             h = h.index_add(0, row * T + at, read)
-        # One dropout mask a row, the same for all its words: as good, and much cheaper.
-        h = h.view(B, T, -1) * self.dropout(h.new_ones(B, 1, h.shape[-1]))
-        h = self.project(h)  # (B, T, D)
+        h = self.project(self.dropout(h.view(B, T, -1)))  # (B, T, D)
         mask[:, 0] |= ~mask.any(dim=1)
         return h, mask
 
@@ -113,10 +113,10 @@ class TextEncoder(Encoder):
         """
         words = inputs["words"]
         p = 1 - torch.exp(-sd.float()).view(-1, 1)
-        hit = (torch.rand_like(words, dtype=torch.float) < p) & (words != 0)
+        hit = (self.rand(words.shape, words) < p) & (words != 0)
         if len(self.frequency) == 0 or not hit.any():
             return inputs
-        u = torch.rand(words.shape, dtype=self.frequency.dtype, device=words.device)
+        u = self.rand(words.shape, self.frequency)
         drawn = torch.searchsorted(self.frequency, u).clamp(max=len(self.frequency) - 1)
         broken = hit.clone()
         for step in range(1, len(self.n_ngrams) + 1):
@@ -131,20 +131,20 @@ class TextEncoder(Encoder):
         """Which words training keeps: of a row of n words, about p n / (n + 16) go."""
         length = mask.sum(dim=1, keepdim=True)
         p = self.token_dropout * length / (length + _HALF_LENGTH)
-        kept = mask & (torch.rand(mask.shape, device=mask.device) >= p)
+        kept = mask & (self.rand(mask.shape, mask) >= p)
         return torch.where(kept.any(dim=1, keepdim=True), kept, mask)
 
     def _sum(self, ids: Tensor) -> Tensor:
         """Sum embeddings, (n, S) -> (n, E); id 0 adds nothing."""
         return F.embedding_bag(ids, self.embedding.weight, mode="sum", padding_idx=0)
 
-    def _read_pieces(self, words: Tensor, unseen: Tensor, row: Tensor) -> Tensor:
-        """Embed words by their pieces, (n,) -> (n, E)."""
-        known = self.pieces[words.clamp(min=0)]
+    def _read_chars(self, words: Tensor, unseen: Tensor, row: Tensor) -> Tensor:
+        """Embed words by their character n-grams, (n,) -> (n, E)."""
+        known = self.char_ngrams[words.clamp(min=0)]
         new = unseen[row, (-1 - words).clamp(min=0)]
-        pieces = torch.where((words > 0).unsqueeze(-1), known, new).long()  # (n, P)
-        some = pieces > 0
-        total = self._sum(torch.where(some, pieces + self.piece_offset, 0))
+        chars = torch.where((words > 0).unsqueeze(-1), known, new).long()  # (n, P)
+        some = chars > 0
+        total = self._sum(torch.where(some, chars + self.char_offset, 0))
         return total / some.sum(dim=-1, keepdim=True).clamp(min=1).sqrt()
 
 

@@ -1,9 +1,8 @@
-"""Text: words, the n-grams that begin at them, and pieces of rare and unseen words."""
+"""Text: words, the n-grams that begin at them, character n-grams of rare words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -17,28 +16,23 @@ from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
 from skfusion.modalities.base import CellModality, is_absent
 from skfusion.modalities.detection import sample_cells
-from skfusion.modalities.text.encoder import RARE, TextEncoder
-from skfusion.modalities.text.features import CellTerms, of_pieces
+from skfusion.modalities.text.encoder import TextEncoder
+from skfusion.modalities.text.features import TextFeatures
 from skfusion.modalities.text.reading import (
     MAX_UNSEEN,
-    N_BUCKETS,
-    N_PIECES,
     SEPARATOR,
-    Ngrams,
     Tokens,
     clean,
-    hash_pieces,
-    most_common,
-    row_counts,
+    hash_char_ngrams,
     split_words,
     tokenise,
 )
+from skfusion.modalities.text.vocabulary import Vocabulary
 from skfusion.network import Encoder
 
 __all__ = ["TextModality"]
 
 MAX_COLUMNS = 255  # that are told apart
-_SHORT = 32  # texts of fewer words on average are also summarised by their pieces
 
 
 class TextModality(CellModality):
@@ -49,8 +43,9 @@ class TextModality(CellModality):
     emoji; each Han or Kana character is a word. The tokens are the words: the token of
     a word is its embedding, plus those of the n-grams which begin at it, plus that of
     its column where there are several. Words that are rare or were never seen in `fit`
-    are read by their pieces, runs of 3 and 4 characters, so that a misspelt or a new
-    word still says something. None, NaN and text of no visible character are absent.
+    are read by their hashed character n-grams, runs of 3 and 4 characters, so that a
+    misspelt or a new word still says something. None, NaN and text of no visible
+    character are absent.
 
     Parameters
     ----------
@@ -197,10 +192,10 @@ class TextModality(CellModality):
         -------
         block : Block
             Arrays, padded by 0: "words" (n_samples, n_tokens), ids from 1, and -r for
-            a word that is not in the vocabulary; its pieces are then row r - 1 of
-            "unseen" (n_samples, n_unseen, 16); "ngrams" (n_samples, n_tokens, n - 1),
-            ids of the n-grams that begin at the word; "columns" (n_samples, n_tokens)
-            where there are several.
+            a word that is not in the vocabulary; its hashed character n-grams are then
+            row r - 1 of "unseen" (n_samples, n_unseen, 16); "ngrams" (n_samples,
+            n_tokens, n - 1), ids of the n-grams that begin at the word; "columns"
+            (n_samples, n_tokens) where there are several.
         """
         check_is_fitted(self)
         return self._to_block(self._read(X, reset=False))
@@ -250,105 +245,51 @@ class TextModality(CellModality):
         return texts
 
     def _learn(self, tokens: Tokens) -> None:
-        """Choose the words, n-grams and idf weights from the training rows."""
-        n = int(tokens.present.sum())
+        """Choose words, n-grams and what counts in `features` from training rows."""
+        n_rows = int(tokens.present.sum())
         min_df = self.min_df
         if min_df == "auto":
-            min_df = 2 if n < 10_000 else 3
-        counts = row_counts(tokens.row, tokens.word, len(tokens.distinct))
-        kept = most_common(counts, min_df, self.max_features)
-        self.vocabulary_ = {
-            tokens.distinct[i]: rank for rank, i in enumerate(kept.tolist(), start=1)
-        }
-        self._word_counts = counts[kept]
-        pieces = hash_pieces(tokens.distinct)
-        self._word_pieces = np.zeros((len(kept) + 1, N_PIECES), dtype=np.int16)
-        self._word_pieces[1:] = pieces[kept]
-
-        self._ngrams: list[Ngrams] = []
-        ngrams: list[NDArray[np.int64]] = []
-        prefix = words = self._word_ids(tokens)
-        for step in range(1, self.ngram_range[1]):
-            keys = self._ngram_keys(tokens, prefix, words, step)
-            at = keys > 0
-            unique, ids = np.unique(keys[at], return_inverse=True)
-            counts = row_counts(tokens.row[at], ids, len(unique))
-            kept = most_common(counts, min_df, self.max_features)
-            order = np.argsort(unique[kept])
-            self._ngrams.append(Ngrams(unique[kept][order], order + 1, counts[kept]))
-            prefix = self._ngrams[-1].find(keys)
-            ngrams.append(prefix)
-        self._learn_terms(tokens, words, ngrams, pieces, min_df)
-
-    def _learn_terms(
-        self,
-        tokens: Tokens,
-        words: NDArray[np.int64],
-        ngrams: list[NDArray[np.int64]],
-        pieces: NDArray[np.int16],
-        min_df: int,
-    ) -> None:
-        """Choose what counts in the summary, column by column."""
-        n_rows = int(tokens.present.sum())
-        k = min(self.n_features_in_, MAX_COLUMNS)
-        learn = partial(CellTerms.learn, n_rows=n_rows, n_columns=k)
-        cell = tokens.row * k + tokens.column.clip(max=k - 1)
-        n_terms = len(self.vocabulary_) + sum(len(g.counts) for g in self._ngrams)
-        terms = self._terms_of(cell, words, ngrams)
-        self._terms = learn(*terms, n_terms=n_terms, min_df=min_df)
-        self._pieces: CellTerms | None = None
-        if len(tokens.word) < _SHORT * n_rows:
-            spread = of_pieces(cell, pieces[tokens.word])
-            self._pieces = learn(*spread, n_terms=N_BUCKETS, min_df=1)
-
-    def _word_ids(self, tokens: Tokens) -> NDArray[np.int64]:
-        """Vocabulary ids of the words, 0 where unknown."""
-        get = self.vocabulary_.get
-        ids = np.array([get(word, 0) for word in tokens.distinct], dtype=np.int64)
-        return ids[tokens.word]
-
-    def _ngram_keys(
-        self,
-        tokens: Tokens,
-        prefix: NDArray[np.int64],
-        words: NDArray[np.int64],
-        step: int,
-    ) -> NDArray[np.int64]:
-        """One number for each prefix with the word `step` further on in its text."""
-        following = np.zeros_like(words)
-        here, there = slice(None, -step), slice(step, None)
-        same = tokens.row[here] == tokens.row[there]
-        same &= tokens.column[here] == tokens.column[there]
-        following[here] = np.where(same, words[there], 0)
-        known = (prefix > 0) & (following > 0)
-        return np.where(known, prefix * (len(self.vocabulary_) + 1) + following, 0)
+            min_df = 2 if n_rows < 10_000 else 3
+        vocabulary = Vocabulary.learn(
+            tokens,
+            longest=self.ngram_range[1],
+            min_df=min_df,
+            max_features=self.max_features,
+        )
+        words = vocabulary.word_ids(tokens)
+        ids = [words, *vocabulary.ngram_ids(tokens, words)]
+        self.vocabulary_ = vocabulary.words
+        self._features = TextFeatures(vocabulary, min(self.n_features_in_, MAX_COLUMNS))
+        self._features.learn(tokens, ids, min_df=min_df)
 
     def _to_block(self, tokens: Tokens) -> Block:
         """Spread the words over padded arrays."""
-        words = prefix = self._word_ids(tokens)
-        shape = len(tokens.cells), int(tokens.position.max(initial=0)) + 1
-        at = tokens.row, tokens.position
-        arrays: dict[str, Any] = {
-            "words": np.zeros(shape, dtype=np.int32),
-            "ngrams": np.zeros((*shape, len(self._ngrams)), dtype=np.int32),
-        }
-        for step, ngrams in enumerate(self._ngrams, start=1):
-            prefix = ngrams.find(self._ngram_keys(tokens, prefix, words, step))
-            arrays["ngrams"][*at, step - 1] = prefix
-        unseen = words == 0
-        row = tokens.row[unseen]
+        vocabulary = self._features.vocabulary
+        words = vocabulary.word_ids(tokens)
+        ngrams = vocabulary.ngram_ids(tokens, words)
+        n = len(tokens.cells)
+        there = np.arange(max(tokens.length.max(), 1)) < tokens.length[:, None]
+        new = words == 0
+        row, word = tokens.row[new], tokens.word[new]
         place = (np.arange(len(row)) - np.searchsorted(row, row)) % MAX_UNSEEN
-        arrays["words"][at] = words
-        arrays["words"][row, tokens.position[unseen]] = -1 - place
-        which, inverse = np.unique(tokens.word[unseen], return_inverse=True)
-        arrays["unseen"] = np.zeros(
-            (shape[0], int(place.max(initial=0)) + 1, N_PIECES), dtype=np.int16
-        )
-        pieces = hash_pieces([tokens.distinct[i] for i in which])
-        arrays["unseen"][row, place] = pieces[inverse]
-        if self.n_features_in_ > 1:
-            arrays["columns"] = np.zeros(shape, dtype=np.uint8)
-            arrays["columns"][at] = np.minimum(tokens.column + 1, MAX_COLUMNS)
+        occurs = np.zeros(len(tokens.distinct), dtype=bool)
+        occurs[word] = True
+        which = np.flatnonzero(occurs)
+        hashed = hash_char_ngrams([tokens.distinct[i] for i in which])
+        n_unseen = int(place.max(initial=0)) + 1
+        unseen = np.zeros((n, n_unseen, hashed.shape[1]), dtype=np.int16)
+        unseen[row, place] = hashed[(occurs.cumsum() - 1)[word]]
+        words[new] = -1 - place
+        arrays: dict[str, Any] = {
+            "words": _spread(words, there, np.int32),
+            "ngrams": np.zeros((*there.shape, len(ngrams)), dtype=np.int32),
+            "unseen": unseen,
+        }
+        if ngrams:
+            arrays["ngrams"][there] = np.stack(ngrams, axis=-1)
+        if tokens.column is not None:
+            column = np.minimum(tokens.column + 1, MAX_COLUMNS)
+            arrays["columns"] = _spread(column, there, np.uint8)
         return Block(arrays, tokens.present, tokens.cells)
 
     # ------------------------------------------------------------ what others read
@@ -356,12 +297,13 @@ class TextModality(CellModality):
     def build_encoder(self, d_model: int, dropout: float) -> Encoder:
         """Make the encoder: a sum of embeddings a word, projected to `d_model`."""
         check_is_fitted(self)
-        common = int((self._word_counts >= RARE).sum())
+        vocabulary = self._features.vocabulary
+        n_words, *n_ngrams = vocabulary.n_common
         return TextEncoder(
-            self._word_pieces,
-            self._word_counts,
-            n_words=common,
-            n_ngrams=self._n_common_ngrams(),
+            vocabulary.char_ngrams,
+            vocabulary.counts,
+            n_words=n_words,
+            n_ngrams=n_ngrams,
             n_columns=min(self.n_features_in_, 255) if self.n_features_in_ > 1 else 0,
             width=self.embedding_dim,
             d_model=d_model,
@@ -370,7 +312,7 @@ class TextModality(CellModality):
         )
 
     def features(self, block: Block) -> sparse.csr_matrix:
-        """TF-IDF of words and n-grams; of short texts, also of their pieces.
+        """TF-IDF of words and n-grams; of short texts, also of character n-grams.
 
         Each column has words of its own: "headache" among the benefits of a drug is
         not what it is among the side effects.
@@ -378,71 +320,39 @@ class TextModality(CellModality):
         Returns
         -------
         features : CSR matrix of shape (n_samples, n_features), float32
-            The words of a cell have norm 1, and so have its pieces, or 0 where nothing
-            in the text is known.
+            The words of a cell have norm 1, and so have its character n-grams, or 0
+            where nothing in the text is known.
         """
         check_is_fitted(self)
-        n, words = len(block), block.arrays["words"]
-        row, position = np.nonzero((words != 0) & block.present[:, None])
-        cell = row
-        if self.n_features_in_ > 1:
-            column = block.arrays["columns"][row, position].astype(np.int64) - 1
-            cell = row * min(self.n_features_in_, MAX_COLUMNS) + column
-        word = words[row, position].astype(np.int64)
-        ngrams = block.arrays["ngrams"][row, position].astype(np.int64).T
-        tfidf = self._terms.tfidf(*self._terms_of(cell, word, list(ngrams)), n)
-        if self._pieces is None:
-            return tfidf
-        pieces = np.where(
-            (word > 0)[:, None],
-            self._word_pieces[word.clip(min=0)],
-            block.arrays["unseen"][row, (-1 - word).clip(min=0)],
-        )
-        pieces_tfidf = self._pieces.tfidf(*of_pieces(cell, pieces), n)
-        return sparse.hstack([tfidf, pieces_tfidf], format="csr")
+        return self._features.matrix(block)
 
-    def _n_common_ngrams(self) -> list[int]:
-        """Of each order; the common ones come first."""
-        return [int((g.counts >= RARE).sum()) for g in self._ngrams]
+    def linear_terms(
+        self, block: Block, coef: NDArray[Any], center: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Split the terms of a linear model among the words.
+
+        A term's value is shared evenly by its occurrences in the cell, an n-gram's by
+        its words, and a hashed character n-gram's by the words that have it.
+        """
+        check_is_fitted(self)
+        return self._features.linear_terms(block, coef)
 
     def ood_score(self, block: Block) -> NDArray[np.float64] | None:
         """Minus the log of the share of words that begin a common n-gram."""
         check_is_fitted(self)
-        if not self._ngrams:
+        _, *n_common = self._features.vocabulary.n_common
+        if not n_common:
             return None
         ngrams = block.arrays["ngrams"]
-        common = (ngrams > 0) & (ngrams <= self._n_common_ngrams())
+        common = (ngrams > 0) & (ngrams <= n_common)
         n_words = (block.arrays["words"] != 0).sum(axis=1)
         return -np.log((common.any(axis=-1).sum(axis=1) + 0.5) / (n_words + 1.0))
-
-    def _terms_of(
-        self,
-        cell: NDArray[np.int64],
-        words: NDArray[np.int64],
-        ngrams: list[NDArray[np.int64]],
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Cell and number, from 0, of each known word and n-gram."""
-        ids, offset = [words], len(self.vocabulary_)
-        for found, known in zip(ngrams, self._ngrams, strict=True):
-            ids.append(np.where(found > 0, found + offset, 0))
-            offset += len(known.counts)
-        term = np.concatenate(ids)
-        return np.tile(cell, len(ids))[term > 0], term[term > 0] - 1
 
     def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
         """Values of the words, as written, in their order.
 
-        To the encoder, an n-gram belongs to the word it begins with.
-
-        Parameters
-        ----------
-        block : Block of n_samples rows
-        values : ndarray of shape (n_samples, n_tokens)
-
-        Returns
-        -------
-        elements : list of n_samples Series
-            A word that occurs twice is there twice; empty where the row is absent.
+        To the encoder, an n-gram belongs to the word it begins with. A word that occurs
+        twice is there twice.
         """
         out = []
         for i, (here, v) in enumerate(zip(block.present, values, strict=True)):
@@ -477,3 +387,10 @@ class TextModality(CellModality):
     ) -> tuple[str, pd.Series, Any]:
         """The words themselves."""
         return "words", elements, None
+
+
+def _spread(values: NDArray[Any], there: NDArray[np.bool_], dtype: Any) -> NDArray[Any]:
+    """One value a word as a padded array (n_samples, n_tokens)."""
+    out = np.zeros(there.shape, dtype=dtype)
+    out[there] = values
+    return out

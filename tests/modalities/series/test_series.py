@@ -269,7 +269,7 @@ def test_statistics_are_never_hidden_in_training(fitted, cells):
     assert 0 < masks[:, :6, 1].float().mean() < 1
 
 
-def test_noise_disturbs_values_but_tokens_still_ignore_padding(fitted, cells):
+def test_noise_changes_values_but_tokens_still_ignore_padding(fitted, cells):
     batch = inputs(fitted.transform(cells[:6]))
     net = encoder(fitted)
     clean, mask = net(batch)

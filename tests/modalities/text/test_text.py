@@ -265,7 +265,7 @@ def test_unseen_words_say_something_of_their_own(reviews):
 
 
 def test_misspelt_word_is_closer_to_the_word_than_others_are():
-    # A rare word is read by its pieces, and so is its misspelling.
+    # A rare word is read by its character n-grams, and so is its misspelling.
     modality = TextModality(min_df=1).fit(["beautiful", "horrible", "comfortable"])
     with torch.no_grad():
         tokens, _ = encode(modality, ["beautiful", "beautifull", "horrible", "zebra"])
@@ -276,15 +276,15 @@ def test_misspelt_word_is_closer_to_the_word_than_others_are():
     assert all(near > 0.3 + cosine(known, other, dim=0) for other in others)
 
 
-def test_training_teaches_the_pieces_of_frequent_words(reviews):
+def test_training_teaches_the_character_ngrams_of_frequent_words(reviews):
     encoder = make_encoder(reviews).train()
     inputs = as_tensors(reviews.transform(["beautiful"] * 400))
     tokens, _ = encoder(inputs)
     tokens.sum().backward()
     moved = encoder.embedding.weight.grad.abs().sum(dim=1) > 0
-    first_piece = 1 + encoder.piece_offset
-    assert 1 < moved[first_piece:].sum() <= 16
-    assert moved[:first_piece].sum() == 1
+    first_char = 1 + encoder.char_offset
+    assert 1 < moved[first_char:].sum() <= 16
+    assert moved[:first_char].sum() == 1
 
 
 def test_training_hides_words_but_never_all(reviews):
@@ -362,7 +362,7 @@ def test_features_of_long_texts_are_tfidf():
     assert ratio == pytest.approx(expected, rel=1e-5)
 
 
-def test_features_of_short_texts_know_pieces(reviews):
+def test_features_of_short_texts_know_character_ngrams(reviews):
     features = reviews.features(reviews.transform(["beautifull", "beautiful", "qq"]))
     near, far = (features @ features[[1]].T).toarray()[[0, 2], 0]
     assert near > 0.3
@@ -380,7 +380,7 @@ def test_features_tell_the_columns_apart():
     features = modality.features(modality.fit_transform(frame))
     same = (features @ features.T).toarray()
     assert same[0, 1] == same[0, 2] == 0  # a word in the other column is another word
-    assert same[0, 3] > 1  # the words and the pieces of "fast"
+    assert same[0, 3] > 1  # the words and the character n-grams of "fast"
     np.testing.assert_allclose(same.diagonal(), [4, 2, 2, 4], rtol=1e-5)
 
 

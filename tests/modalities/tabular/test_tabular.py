@@ -424,7 +424,7 @@ def test_rows_do_not_depend_on_each_other(table):
     torch.testing.assert_close(together[4:5], alone)
 
 
-def test_noise_disturbs_numbers_and_draws_seen_categories():
+def test_noise_changes_numbers_and_draws_seen_categories():
     X = pd.DataFrame({"x": np.arange(400.0), "c": ["a"] * 300 + ["b"] * 100})
     modality = TabularModality().fit(X)
     encoder = modality.build_encoder(8, 0.0)

@@ -8,16 +8,29 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
-from skfusion.modalities import columns as _columns
 from skfusion.modalities.base import Modality
+from skfusion.modalities.columns import (
+    DATE_PARTS,
+    column_kind,
+    date_numbers,
+    read_codes,
+    read_columns,
+    read_labels,
+    read_numbers,
+)
 from skfusion.modalities.scaling import learn_scale, smooth_clip
+from skfusion.modalities.tabular.encoder import (
+    CategoryTokens,
+    NumberTokens,
+    TabularEncoder,
+    grouping,
+)
 from skfusion.network import Encoder
 
 __all__ = ["TabularModality"]
@@ -135,8 +148,8 @@ class TabularModality(Modality):
         ValueError
             Where a number is infinite.
         """
-        columns = _columns.read_columns(self, X, reset=True)
-        self.kinds_ = [_columns.column_kind(column) for column in columns]
+        columns = read_columns(self, X, reset=True)
+        self.kinds_ = [column_kind(column) for column in columns]
         parts = self._number_parts(columns)
         # A part of a date that never changes (the hour, mostly) says nothing.
         self._number_names = [
@@ -155,6 +168,10 @@ class TabularModality(Modality):
         for column in self._category_columns(columns):
             self.categories_[column.name], counts = self._learn_categories(column)
             self._counts.append(counts)
+        self._codes: list[dict[str | None, int]] = [
+            {None: _MISSING} | {c: code for code, c in enumerate(known, start=_FIRST)}
+            for known in self.categories_.values()
+        ]
         return self
 
     def transform(self, X: Any) -> Block:
@@ -177,17 +194,14 @@ class TabularModality(Modality):
             Where a number is infinite, or a cell does not suit its column.
         """
         check_is_fitted(self)
-        columns = _columns.read_columns(self, X, reset=False)
+        columns = read_columns(self, X, reset=False)
         parts = self._number_parts(columns)
         scaled = self._scale(_stack(parts, self._number_names, n_rows=len(columns[0])))
         missing = np.isnan(scaled)
         scaled[missing] = 0
         codes = np.zeros((len(scaled), len(self.categories_)), dtype=np.int32)
         for i, column in enumerate(self._category_columns(columns)):
-            labels = pd.Series(_columns.labels(column))
-            known = pd.Index(self.categories_[column.name], dtype=object)
-            found = known.get_indexer(pd.Index(labels, dtype=object)) + _FIRST
-            codes[:, i] = np.where(labels.isna(), _MISSING, np.maximum(found, _UNKNOWN))
+            codes[:, i] = read_codes(column, self._codes[i], unknown=_UNKNOWN)
         present = (~missing).any(axis=1) | (codes != _MISSING).any(axis=1)
         arrays = {
             "numbers": scaled.astype(np.float32),
@@ -204,13 +218,13 @@ class TabularModality(Modality):
             edges = [np.zeros(1, dtype=np.float32)]  # a token that says nothing
         numbers = categories = None
         if edges:
-            numbers = _NumberTokens(edges, d_model, max_tokens=self.max_tokens)
+            numbers = NumberTokens(edges, d_model, max_tokens=self.max_tokens)
         if self._counts:
-            categories = _CategoryTokens(
+            categories = CategoryTokens(
                 self._counts, d_model, max_tokens=self.max_tokens
             )
-        encoder = _TabularEncoder(numbers, categories)
-        # Many categories of few rows each are learned by heart: measured on drug names.
+        encoder = TabularEncoder(numbers, categories)
+        # Many categories of few rows each are overfitted: measured on drug names.
         n_rows = max((int(c.sum()) for c in self._counts), default=0)
         if sum(len(c) for c in self._counts) > 0.1 * n_rows > 0:
             encoder.max_epochs = 5
@@ -224,20 +238,53 @@ class TabularModality(Modality):
         """
         check_is_fitted(self)
         parts = [block.arrays["numbers"], block.arrays["missing"][:, self._may_miss]]
-        most = min(_MAX_ONE_HOT, max(2, _MAX_WIDTH // max(len(self._counts), 1)))
         for codes, counts in zip(block.arrays["codes"].T, self._counts, strict=True):
-            n_hot = min(len(counts) - _FIRST, most)
+            n_hot = min(len(counts) - _FIRST, self._most_one_hot)
             hot = codes[:, None] == np.arange(_FIRST, _FIRST + n_hot)
             parts.append(hot)
             if counts[_MISSING]:
                 parts.append(codes[:, None] == _MISSING)
-            if len(counts) - _FIRST > most:
+            if len(counts) - _FIRST > n_hot:
                 frequency = np.log1p(counts) / np.log1p(counts.max())
                 parts.append(frequency[codes, None])
         matrix = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
         if not matrix.shape[1]:
             return np.zeros((len(block), 1), dtype=np.float32)
         return matrix * block.present[:, None]
+
+    @property
+    def _most_one_hot(self) -> int:
+        """Categories a column that are one-hot."""
+        return min(_MAX_ONE_HOT, max(2, _MAX_WIDTH // max(len(self._counts), 1)))
+
+    def linear_terms(
+        self, block: Block, coef: NDArray[Any], center: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Split the terms of a linear model among the columns, or groups of them."""
+        token = self._feature_tokens()
+        n_tokens, n_outputs = len(self._element_names()), coef.shape[1]
+        # Row f of the matrix holds the coefficients of feature f, where its token is.
+        at = token[:, None] * n_outputs + np.arange(n_outputs)
+        ends = np.arange(len(token) + 1) * n_outputs
+        spread = sparse.csr_matrix(
+            (coef.ravel(), at.ravel(), ends), shape=(len(token), n_tokens * n_outputs)
+        )
+        z = (self.features(block) - center) * block.present[:, None]
+        return np.asarray(z @ spread).reshape(len(block), n_tokens, n_outputs)
+
+    def _feature_tokens(self) -> NDArray[np.intp]:
+        """To which token each feature belongs."""
+        size, n_tokens = grouping(len(self._number_names), self.max_tokens)
+        number = np.arange(len(self._number_names)) // size
+        tokens = [number, number[self._may_miss]]
+        size, _ = grouping(len(self._counts), self.max_tokens)
+        for i, counts in enumerate(self._counts):
+            n_known = len(counts) - _FIRST
+            n_hot = min(n_known, self._most_one_hot)
+            n_features = n_hot + bool(counts[_MISSING]) + (n_known > n_hot)
+            tokens.append(np.full(n_features, n_tokens + i // size))
+        found = np.concatenate(tokens)
+        return found if len(found) else np.zeros(1, dtype=np.intp)
 
     def hide(
         self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
@@ -247,7 +294,7 @@ class TabularModality(Modality):
         first = 0
         for key in ("numbers", "codes"):
             n_columns = arrays[key].shape[1]
-            size, n_tokens = _grouping(n_columns, self.max_tokens)
+            size, n_tokens = grouping(n_columns, self.max_tokens)
             gone = np.repeat(hidden[:, first : first + n_tokens], size, axis=1)
             gone = gone[:, :n_columns]
             arrays[key][gone] = 0
@@ -260,7 +307,7 @@ class TabularModality(Modality):
         numbers = [f"{c}: {part}" if part else c for c, part in self._number_names]
         names = []
         for singles in (numbers, list(self.categories_)):
-            size, n_tokens = _grouping(len(singles), self.max_tokens)
+            size, n_tokens = grouping(len(singles), self.max_tokens)
             groups = [singles[t * size : (t + 1) * size] for t in range(n_tokens)]
             names += [f"{g[0]} … {g[-1]}" if size > 1 else g[0] for g in groups]
         return names or ["all"]
@@ -279,10 +326,10 @@ class TabularModality(Modality):
         parts = {}
         for column, kind in zip(columns, self.kinds_, strict=True):
             if kind == "number":
-                parts[column.name, ""] = _columns.numbers(column)
+                parts[column.name, ""] = read_numbers(column)
             elif kind == "date":
-                dates = _columns.date_numbers(column)
-                for part, x in zip(_columns.DATE_PARTS, dates.T, strict=True):
+                dates = date_numbers(column)
+                for part, x in zip(DATE_PARTS, dates.T, strict=True):
                     parts[column.name, part] = x
         return parts
 
@@ -296,7 +343,7 @@ class TabularModality(Modality):
         self, column: pd.Series
     ) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
         """The categories to tell apart, and how many rows have each code."""
-        labels = pd.Series(_columns.labels(column), dtype=object)
+        labels = pd.Series(read_labels(column), dtype=object)
         frequency = (
             labels.value_counts()
             .sort_index()
@@ -326,140 +373,3 @@ def _bin_edges(x: NDArray[np.float32], n_bins: int) -> NDArray[np.float32]:
     """Quantiles of a scaled column, fewer where values repeat; sorted and distinct."""
     edges = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)).astype(np.float32))
     return edges[np.diff(edges, prepend=-np.inf) > 1e-5]  # bins have a finite slope
-
-
-def _grouping(n_columns: int, max_tokens: int) -> tuple[int, int]:
-    """Columns a token, and number of tokens."""
-    size = max(1, -(-n_columns // max_tokens))
-    return size, -(-n_columns // size)
-
-
-class _TabularEncoder(Encoder):
-    """One token a number, one a category column.
-
-    **Shape**: numbers and missing (B, F), codes (B, G); tokens (B, T, D), T = F + G
-    where neither exceeds `max_tokens`.
-    """
-
-    def __init__(
-        self, numbers: _NumberTokens | None, categories: _CategoryTokens | None
-    ) -> None:
-        super().__init__()
-        self.numbers, self.categories = numbers, categories
-
-    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        tokens = []
-        if self.numbers is not None:
-            tokens.append(self.numbers(inputs["numbers"], inputs["missing"]))
-        if self.categories is not None:
-            tokens.append(self.categories(inputs["codes"]))
-        h = torch.cat(tokens, dim=1)
-        return h, h.new_ones(h.shape[:2], dtype=torch.bool)
-
-    def add_noise(self, inputs: dict[str, Tensor], sd: Tensor) -> dict[str, Tensor]:
-        """Gaussian noise on numbers; categories are drawn anew from their shares."""
-        inputs = dict(inputs)
-        if self.numbers is not None:
-            x = inputs["numbers"]
-            inputs["numbers"] = x + torch.randn_like(x) * sd.to(x.dtype).unsqueeze(1)
-        if self.categories is not None:
-            inputs["codes"] = self.categories.resample(inputs["codes"], sd)
-        return inputs
-
-
-class _NumberTokens(nn.Module):
-    """A linear map of [x; bins of x; missing] for each number.
-
-    A bin rises from 0 to 1 between its two edges. Maps of the bins start at 0, so that
-    training begins with what is linear. Numbers that share a token add up.
-
-    **Shape**: x and missing (B, F), output (B, T, D).
-    """
-
-    def __init__(
-        self, edges: Sequence[NDArray[np.float32]], d_model: int, *, max_tokens: int
-    ) -> None:
-        super().__init__()
-        size, n_tokens = _grouping(len(edges), max_tokens)
-        n_bins = max(len(e) - 1 for e in edges)
-        # A bin that a number does not have, and a number that only fills up the last
-        # token, have slope 0, and so are always 0.
-        self.left: Tensor
-        self.slope: Tensor
-        self.register_buffer("left", torch.zeros(n_tokens * size, n_bins))
-        self.register_buffer("slope", torch.zeros(n_tokens * size, n_bins))
-        for i, e in enumerate(edges):
-            self.left[i, : len(e) - 1] = torch.from_numpy(e[:-1])
-            self.slope[i, : len(e) - 1] = torch.from_numpy(1 / np.diff(e))
-        self.weight = nn.Parameter(torch.zeros(n_tokens, size, n_bins + 2, d_model))
-        self.bias = nn.Parameter(torch.empty(n_tokens, d_model))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        bound = self.bias.shape[1] ** -0.5
-        nn.init.zeros_(self.weight)
-        nn.init.uniform_(self.weight[:, :, 0], -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
-
-    def forward(self, x: Tensor, missing: Tensor) -> Tensor:
-        T, S, K, _ = self.weight.shape
-        filling = (0, T * S - x.shape[1])
-        missing = nn.functional.pad(missing.to(x.dtype), filling).unsqueeze(-1)
-        x = nn.functional.pad(x, filling).unsqueeze(-1)
-        bins = ((x - self.left) * self.slope).clamp(0, 1)  # (B, T*S, K-2)
-        u = torch.cat([torch.cat([x, bins], dim=-1) * (1 - missing), missing], dim=-1)
-        h = torch.einsum(
-            "btk,tkd->btd", u.view(-1, T, S * K), self.weight.flatten(1, 2)
-        )
-        return h + self.bias
-
-
-class _CategoryTokens(nn.Module):
-    """An embedding of each category; those that share a token add up.
-
-    **Shape**: codes (B, G), output (B, T, D).
-    """
-
-    def __init__(
-        self, counts: Sequence[NDArray[np.int64]], d_model: int, *, max_tokens: int
-    ) -> None:
-        super().__init__()
-        self.size, self.n_tokens = _grouping(len(counts), max_tokens)
-        sizes = torch.tensor([len(c) for c in counts])
-        self.offset: Tensor
-        self.share: Tensor
-        self.seen: Tensor
-        self.register_buffer("offset", sizes.cumsum(0) - sizes)
-        self.register_buffer("share", torch.ones(len(counts), int(sizes.max())))
-        for i, c in enumerate(counts):
-            self.share[i, : len(c)] = torch.from_numpy(np.cumsum(c) / c.sum())
-        # The last row stays zero: it fills up the last token.
-        seen = torch.from_numpy(np.concatenate([*counts, [0]]) > 0)
-        self.register_buffer("seen", seen, persistent=False)
-        self.weight = nn.Parameter(torch.empty(len(seen), d_model))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        bound = self.weight.shape[1] ** -0.5
-        nn.init.uniform_(self.weight, -bound, bound)
-        with torch.no_grad():  # what training never shows says nothing
-            self.weight[~self.seen] = 0
-
-    def forward(self, codes: Tensor) -> Tensor:
-        filler = len(self.weight) - 1
-        rows = nn.functional.pad(
-            codes.long() + self.offset,
-            (0, self.n_tokens * self.size - codes.shape[1]),
-            value=filler,
-        )
-        h = nn.functional.embedding_bag(
-            rows.view(-1, self.size), self.weight, mode="sum", padding_idx=filler
-        )
-        return h.view(len(codes), self.n_tokens, -1)
-
-    def resample(self, codes: Tensor, sd: Tensor) -> Tensor:
-        """Draw each code anew, with probability 1 - exp(-sd)."""
-        u = torch.rand(2, *codes.shape, dtype=self.share.dtype, device=codes.device)
-        other = torch.searchsorted(self.share, u[0].T.contiguous(), right=True).T
-        other = other.clamp(max=self.share.shape[1] - 1).to(codes.dtype)
-        return torch.where(u[1] < -torch.expm1(-sd).unsqueeze(1), other, codes)
