@@ -35,19 +35,19 @@ class Balance(BaseEstimator, ABC):
 class Balancer(Callback):
     """Base of the callbacks that change the gradients of the modalities' encoders.
 
-    Each training step calls `listen` between the forward and the backward pass, and
+    Each training step calls `observe` between the forward and the backward pass, and
     then, before gradients are clipped, `adjust` for each modality that may learn. The
     mean of what `adjust` gives back stands in the history as ``balance_{name}``.
     """
 
     #: Whether what the modalities say alone has to teach their encoders, also under a
-    #: fusion rule whose heads only listen.
+    #: fusion rule whose heads only follow.
     teaches_encoders: ClassVar[bool] = False
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
 
-    def listen(
+    def observe(
         self, network: FusionNetwork, alone: Tensor, share: Tensor, total: Tensor
     ) -> Any:
         """Find in the losses of a step what `adjust` needs.
@@ -66,7 +66,7 @@ class Balancer(Callback):
         """
         raise NotImplementedError
 
-    def adjust(self, m: int, grads: dict[nn.Parameter, Tensor], heard: Any) -> Tensor:
+    def adjust(self, m: int, grads: dict[nn.Parameter, Tensor], observed: Any) -> Tensor:
         """Change the gradients of an encoder in place, and tell what was done.
 
         Parameters
@@ -75,8 +75,8 @@ class Balancer(Callback):
             The modality.
         grads : dict of Parameter to Tensor
             The gradients of its encoder.
-        heard : object
-            What `listen` found.
+        observed : object
+            What `observe` found.
 
         Returns
         -------
@@ -92,8 +92,9 @@ class Balancer(Callback):
                 output, target = inputs
                 alone, share = criterion.alone(output, target)
                 total = target["weight"].sum().clamp_min(1e-12)
-                self.heard_ = self.listen(net.module_, alone, share, total)
+                self.observed_ = self.observe(net.module_, alone, share, total)
 
+        self.generator_ = net.iterator_train__generator
         self.hook_ = net.criterion_.register_forward_hook(hook)
         fusion = net.module_.fusion
         self.trained_heads_ = fusion.trains_heads
@@ -107,8 +108,8 @@ class Balancer(Callback):
             parameters = net.module_.encoder_parameters(m)
             grads = {p: p.grad for p in parameters if p.grad is not None}
             if grads:
-                self.done_[m].append(self.adjust(m, grads, self.heard_))
-        self.heard_ = None
+                self.done_[m].append(self.adjust(m, grads, self.observed_))
+        self.observed_ = None
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         for name, done in zip(self.names, self.done_, strict=True):
@@ -118,5 +119,5 @@ class Balancer(Callback):
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         self.hook_.remove()
         del self.hook_
-        self.heard_, self.done_ = None, []
+        self.observed_, self.done_, self.generator_ = None, [], None
         net.module_.fusion.trains_heads = self.trained_heads_

@@ -24,7 +24,7 @@ class MMPareto(Balance):
     and gives it the length of their sum. Either way, the encoders' gradients are then
     enlarged by `rescale`.
 
-    Under a fusion rule whose heads only listen (``"attention"``, ``"concat"``), the
+    Under a fusion rule whose heads only follow (``"attention"``, ``"concat"``), the
     heads teach the encoders too. A step takes about 1.5 times as long, since the
     encoders go backward twice. In ``history_``, ``balance_{name}`` is the share of an
     epoch's steps in which the gradients pointed apart.
@@ -69,7 +69,7 @@ class _Pareto(Balancer):
         super().__init__(names)
         self.rescale = rescale
 
-    def listen(
+    def observe(
         self, network: FusionNetwork, alone: Tensor, share: Tensor, total: Tensor
     ) -> dict[nn.Parameter, Tensor]:
         # A modality's own loss reaches no other's encoder, so one pass serves all.
@@ -88,10 +88,10 @@ class _Pareto(Balancer):
         self,
         m: int,
         grads: dict[nn.Parameter, Tensor],
-        heard: dict[nn.Parameter, Tensor],
+        observed: dict[nn.Parameter, Tensor],
     ) -> Tensor:
         both = torch.cat([grad.flatten() for grad in grads.values()])
-        own = torch.cat([heard.get(p, torch.zeros_like(p)).flatten() for p in grads])
+        own = torch.cat([observed.get(p, torch.zeros_like(p)).flatten() for p in grads])
         direction, conflict = pareto_direction(both - own, own)
         pieces = (self.rescale * direction).split([p.numel() for p in grads])
         for grad, piece in zip(grads.values(), pieces, strict=True):

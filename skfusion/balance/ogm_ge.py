@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,19 +75,22 @@ class _Modulation(Balancer):
         super().__init__(names)
         self.alpha, self.noise = alpha, noise
 
-    def listen(
+    def observe(
         self, network: FusionNetwork, alone: Tensor, share: Tensor, total: Tensor
     ) -> Tensor:
         return modulation(alone.detach(), share, self.alpha)
 
     def adjust(
-        self, m: int, grads: dict[nn.Parameter, Tensor], heard: Tensor
+        self, m: int, grads: dict[nn.Parameter, Tensor], observed: Tensor
     ) -> Tensor:
         for grad in grads.values():
             noisy = self.noise and grad.dim() > 1 and grad.numel() > 1
-            noise = torch.randn_like(grad) * grad.std() if noisy else 0.0
-            grad.mul_(heard[m]).add_(noise)
-        return heard[m]
+            noise: Any = 0.0
+            if noisy:
+                drawn = torch.randn(grad.shape, generator=self.generator_)
+                noise = drawn.to(grad) * grad.std()
+            grad.mul_(observed[m]).add_(noise)
+        return observed[m]
 
 
 def modulation(alone: Tensor, share: Tensor, alpha: float) -> Tensor:
@@ -95,10 +99,10 @@ def modulation(alone: Tensor, share: Tensor, alpha: float) -> Tensor:
     **Shape**: alone (B, M), the loss of what each modality says alone; share (B, M),
     what it counts, 0 = not at all; output (M,), 1 where no modality is behind.
     """
-    heard = share.sum(dim=0)  # (M,)
-    score = ((-alone).exp() * share).sum(dim=0) / heard.clamp_min(1e-12)
-    n_others = (heard > 0).sum() - 1
+    observed = share.sum(dim=0)  # (M,)
+    score = ((-alone).exp() * share).sum(dim=0) / observed.clamp_min(1e-12)
+    n_others = (observed > 0).sum() - 1
     others = (score.sum() - score) / n_others.clamp_min(1)
     ratio = score / others.clamp_min(1e-12)
-    leads = (ratio > 1) & (heard > 0) & (n_others > 0)
+    leads = (ratio > 1) & (observed > 0) & (n_others > 0)
     return torch.where(leads, 1 - torch.tanh(alpha * ratio), 1.0)

@@ -59,8 +59,7 @@ class TextEncoder(Encoder):
         *self.offsets, self.char_offset, total = np.cumsum(learned).tolist()
         self.embedding = nn.Embedding(1 + total, width, padding_idx=0)
         self.project = nn.Linear(width, d_model)
-        # One mask a row, the same for all its words: as good, and much cheaper.
-        self.dropout = Dropout(dropout, shared=1)
+        self.dropout = Dropout(dropout)
         # Not copied: every encoder of the modality reads the same array.
         self.register_buffer("char_ngrams", torch.from_numpy(char_ngrams))
         share = word_counts / max(word_counts.sum(), 1)
@@ -76,35 +75,40 @@ class TextEncoder(Encoder):
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Encode the words; absent rows give one token that means nothing."""
-        words = inputs["words"].long()
-        slots = [words, *inputs["ngrams"].long().unbind(-1)]
-        if self.has_columns:
-            slots.append(inputs["columns"].long())
-        mask = words != 0
+        all_words = inputs["words"]
+        mask = all_words != 0
         kept = self._hide(mask) if self.training else mask
-        x, mask = _compact(torch.stack(slots, dim=-1), kept)  # (B, T, S), (B, T)
-        words = x[..., 0]
+        row, at = kept.nonzero(as_tuple=True)  # (n,), the words that are read
+        words = all_words[row, at].long()
         by_chars = (words < 0) | (words > self.n_words)
         if self.training:
-            by_chars |= (self.rand(words.shape, words) < _BY_CHARS) & mask
+            by_chars |= self.rand(words.shape, words) < _BY_CHARS
         ids = [words.masked_fill(by_chars, 0)]
+        ngrams = inputs["ngrams"][row, at].long()
         for k, n in enumerate(self.n_ngrams):
-            ngram = x[..., 1 + k]
-            ids.append(
-                torch.where((ngram > 0) & (ngram <= n), ngram + self.offsets[k], 0)
-            )
+            ngram = ngrams[:, k]
+            known = (ngram > 0) & (ngram <= n)
+            ids.append(torch.where(known, ngram + self.offsets[k], 0))
         if self.has_columns:
-            column = x[..., -1]
-            ids.append(torch.where(column > 0, column + self.offsets[-1], 0))
-        B, T = words.shape
-        h = self._sum(torch.stack(ids, dim=-1).view(B * T, -1))  # (B*T, E)
-        row, at = by_chars.nonzero(as_tuple=True)
-        if len(row):
-            read = self._read_chars(words[row, at], inputs["unseen"], row)
-            h = h.index_add(0, row * T + at, read)
-        h = self.project(self.dropout(h.view(B, T, -1)))  # (B, T, D)
-        mask[:, 0] |= ~mask.any(dim=1)
-        return h, mask
+            ids.append(inputs["columns"][row, at].long() + self.offsets[-1])
+        h = self._sum(torch.stack(ids, dim=1))  # (n, E)
+        some = by_chars.nonzero().squeeze(1)
+        if len(some):
+            read = self._read_chars(words[some], inputs["unseen"], row[some])
+            h = h.index_add(0, some, read)
+        if self.training:  # one mask a row, the same for all its words
+            h = h * self.dropout(h.new_ones(len(kept), h.shape[1]))[row]
+        return self._spread(self.project(h), row, kept)
+
+    @staticmethod
+    def _spread(h: Tensor, row: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """Words (n, D) of the rows (n,) as tokens (B, T, D), with their mask."""
+        counts = kept.sum(dim=1)
+        T = max(int(counts.max()), 1)
+        place = kept.cumsum(dim=1)[kept] - 1
+        out = h.new_zeros(len(kept), T, h.shape[1]).index_put((row, place), h)
+        mask = torch.arange(T, device=h.device) < counts.clamp_min(1).unsqueeze(-1)
+        return out, mask
 
     def add_noise(self, inputs: dict[str, Tensor], sd: Tensor) -> dict[str, Tensor]:
         """Replace each word by a random one with probability ``1 - exp(-sd)``.
@@ -147,16 +151,3 @@ class TextEncoder(Encoder):
         total = self._sum(torch.where(some, chars + self.char_offset, 0))
         return total / some.sum(dim=-1, keepdim=True).clamp(min=1).sqrt()
 
-
-def _compact(x: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Move what is kept of each row to its front, and cut off the common rest.
-
-    **Shape**: x (B, T', S), kept (B, T'); output (B, T, S) and a mask (B, T).
-    """
-    counts = kept.sum(dim=1)
-    T = max(int(counts.max()), 1)
-    row, at = kept.nonzero(as_tuple=True)
-    place = kept.cumsum(dim=1)[row, at] - 1
-    out = x.new_zeros(len(x), T, x.shape[-1])
-    out[row, place] = x[row, at]
-    return out, torch.arange(T, device=x.device) < counts.unsqueeze(-1)
