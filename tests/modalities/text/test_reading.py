@@ -61,6 +61,17 @@ def test_what_a_pickle_leaves_out_is_computed_again():
     )
 
 
+def test_the_order_of_the_rows_does_not_matter():
+    texts = _sentences(300, 12)
+    one = TextModality().fit(texts)
+    two = TextModality().fit(texts[::-1])
+    assert list(one.vocabulary_) == list(two.vocabulary_)
+    first, second = one.transform(texts), two.transform(texts)
+    for key, array in first.arrays.items():
+        np.testing.assert_array_equal(array, second.arrays[key])
+    assert (one.features(first) != two.features(second)).nnz == 0
+
+
 def test_ids_are_stored_in_32_bits_where_they_fit():
     assert narrow(np.array([1, 2**31 - 1])).dtype == np.int32
     assert narrow(np.array([1, 2**31])).dtype == np.int64
