@@ -29,8 +29,8 @@ JOINT_ROWS = 500
 MIN_BRANCH_STEPS = 70
 #: Steps of 128 rows that a network is trained for at least, and rows shown in all.
 MIN_STEPS = 100
-ROWS_SHOWN = 40_000
-MIN_EPOCHS, MAX_EPOCHS = 6, 60
+ROWS_SHOWN = 80_000
+MIN_EPOCHS, MAX_EPOCHS = 6, 30
 
 
 def automatic_folds(n: int, *, slow: bool) -> int:
@@ -48,7 +48,7 @@ def automatic_folds(n: int, *, slow: bool) -> int:
 
 def automatic_batch_size(n: int) -> int:
     """Rows of a training step."""
-    return 64 if n < 1000 else 128 if n < 10_000 else 256
+    return 64 if n < 400 else 128 if n < 10_000 else 256
 
 
 def automatic_corruption(n: int) -> Corruption:

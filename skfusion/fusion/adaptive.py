@@ -94,6 +94,7 @@ class SumOfEvidence(FusionModule):
     def __init__(self, joint: nn.Module | None) -> None:
         super().__init__()
         self.joint = joint
+        self.reads_tokens = getattr(joint, "reads_tokens", False)
 
     def forward(
         self,

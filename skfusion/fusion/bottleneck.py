@@ -99,6 +99,8 @@ class _Bottleneck(nn.Module):
     **Shape**: z (B, M, D), present (B, M), M `Tokens`; output (B, C).
     """
 
+    reads_tokens = True
+
     def __init__(
         self,
         shape: FusionShape,

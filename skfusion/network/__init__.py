@@ -6,7 +6,7 @@ regression). In masks, True means present.
 """
 
 from skfusion.network.encoder import Encoder
-from skfusion.network.layers import AdditiveAttention, Dropout, set_generator
+from skfusion.network.layers import AdditiveAttention, Dropout, ResidualMLP, set_generator
 from skfusion.network.model import FusionNetwork, FusionResult, NetworkOutput, Tokens
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "FusionNetwork",
     "FusionResult",
     "NetworkOutput",
+    "ResidualMLP",
     "Tokens",
     "set_generator",
 ]

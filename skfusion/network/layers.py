@@ -7,7 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["AdditiveAttention", "Dropout", "RandomModule", "set_generator"]
+__all__ = [
+    "AdditiveAttention",
+    "Dropout",
+    "RandomModule",
+    "ResidualMLP",
+    "set_generator",
+]
 
 
 class RandomModule(nn.Module):
@@ -69,6 +75,27 @@ class Dropout(RandomModule):
 
     def extra_repr(self) -> str:
         return f"p={self.p}, shared={self.shared}"
+
+
+class ResidualMLP(nn.Module):
+    """One hidden layer around which the input is carried on, then norm and dropout.
+
+    It gives each token by itself what a linear head cannot see: (..., D) to the same.
+    """
+
+    def __init__(self, d_model: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(d_model),
+            nn.Linear(d_model, 2 * d_model),
+            nn.GELU(),
+            nn.Linear(2 * d_model, d_model),
+        )
+        self.norm = nn.LayerNorm(d_model)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.dropout(self.norm(h + self.layers(h)))
 
 
 class AdditiveAttention(nn.Module):

@@ -14,6 +14,10 @@ from skfusion.network.layers import AdditiveAttention
 __all__ = ["FusionNetwork", "FusionResult", "NetworkOutput", "Tokens"]
 
 
+#: Share of present rows from which all rows are encoded, and the absent ones masked.
+FEW_ABSENT = 0.7
+
+
 class Tokens(NamedTuple):
     """Tokens of one modality.
 
@@ -152,7 +156,10 @@ class FusionNetwork(nn.Module):
                 zero(B, 1, D), present[:, None], zero(B, 1, attention.n_heads)
             )
             return zero(B, D), zero(B, C), tokens
-        rows = None if present.all() else present.nonzero().squeeze(1)
+        # Where few rows are absent, masking is cheaper than picking the others.
+        whole = bool(present.all())
+        picked = not whole and present.float().mean() < FEW_ABSENT
+        rows = present.nonzero().squeeze(1) if picked else None
         if rows is not None:
             inputs = {key: x.index_select(0, rows) for key, x in inputs.items()}
             sd = None if sd is None else sd[rows]
@@ -160,23 +167,27 @@ class FusionNetwork(nn.Module):
         if sd is not None and bool((sd > 0).any()):
             inputs = encoder.add_noise(inputs, sd)
         h, mask = encoder(inputs)
+        pooled, evidence, a = attention(h, mask)
         fusion: Any = self.fusion
-        if fusion.trains_heads:
-            pooled, evidence, a = attention(h, mask)
-        else:  # the heads follow the encoder without teaching it
-            pooled, _, a = attention(h, mask)
+        if not fusion.trains_heads:  # the heads follow the encoder without teaching it
             evidence = attention.head(pooled.detach())
         known = encoder.known_logits(inputs)
         if known is not None:
             evidence = evidence + known - self.prior
         z = self.norms[m](pooled)
-        if rows is None:
-            return z, evidence, Tokens(h, mask, a)
 
         def spread(x: Tensor) -> Tensor:
-            return x.new_zeros(B, *x.shape[1:]).index_copy(0, rows, x)
+            """Zeros in the rows where the modality is absent."""
+            if whole:
+                return x
+            if rows is not None:
+                return x.new_zeros(B, *x.shape[1:]).index_copy(0, rows, x)
+            here = present.view(B, *[1] * (x.dim() - 1))
+            return torch.where(here, x, torch.zeros((), dtype=x.dtype, device=x.device))
 
-        tokens = Tokens(spread(h), spread(mask), spread(a))
+        tokens = Tokens(h, mask, a)
+        if not self.training or fusion.reads_tokens:
+            tokens = Tokens(spread(h), spread(mask), spread(a))
         return spread(z), spread(evidence), tokens
 
     def token_contributions(self, m: int, tokens: Tokens) -> Tensor:

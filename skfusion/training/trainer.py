@@ -210,7 +210,7 @@ def train(
     callbacks: list[Any] = [
         ("epoch_log", EpochLog()),
         ("balance", recipe.balance),
-        ("clip", GradientNormClipping(1.0)),
+        # clip
         ("schedule", schedule),
         ("branches", StopBranches(short)),
     ]
