@@ -119,21 +119,20 @@ def view_triples():
 
 @pytest.fixture
 def tiny():
-    """Parameters that make a fit last a fraction of a second: one network alone."""
+    """Parameters that make a fit last a fraction of a second: the networks alone."""
     return {
         "max_epochs": 3,
         "d_model": 16,
-        "n_members": 2,
-        "n_folds": 1,
-        "experts": None,
+        "n_folds": 2,
+        "base_models": None,
         "random_state": 0,
     }
 
 
 @pytest.fixture
 def whole(tiny):
-    """As small, with experts and two folds: everything that the defaults have."""
-    return tiny | {"n_folds": 2, "experts": "auto"}
+    """As small, with base models: everything that the defaults have."""
+    return tiny | {"base_models": "auto"}
 
 
 # ---------------------------------------------------------------- modalities
@@ -177,6 +176,7 @@ def _examples():
         "TextModality": text.where(~text.index.isin(absent), None),
         "TransformerModality": numbers,
         "VectorModality": numbers,
+        "VideoModality": cells(lambda i: rng.normal(size=(3 + i % 4, 8, 8))),
     }
 
 

@@ -2,6 +2,7 @@
 
 The modalities are discovered: a new one needs an example in `conftest.py`, and if its
 constructor needs an argument a line in `NEEDS`, and is then tested as the others are.
+`VideoModality`, which the package does not have, stands for one that somebody writes.
 """
 
 import copy
@@ -23,11 +24,11 @@ from sklearn.utils.estimator_checks import (
 )
 
 from skfusion import FusionClassifier, FusionRegressor, modalities
-from skfusion.batch import Block, ModalityBatch
+from skfusion.batch import Block, ModalityBatch, block_tensors
 from skfusion.corruption import Noise
 from skfusion.modalities import Modality
 from skfusion.network import Encoder
-from skfusion.training import block_tensors
+from tests.modalities.video_frames import VideoModality
 
 MODALITIES = [
     kind
@@ -36,6 +37,7 @@ MODALITIES = [
     and issubclass(kind, Modality)
     and not inspect.isabstract(kind)
 ]
+MODALITIES.append(VideoModality)
 
 
 class SameRows:
@@ -416,7 +418,7 @@ def _garbage(array, rows):
 def inside(kind, rows, labels):
     """A function: an estimator fitted on the modality and another, and its rows.
 
-    With four copies of the rows there are enough for experts and folds.
+    With four copies of the rows there are enough for base models and folds.
     """
 
     def inside(**parameters):

@@ -81,11 +81,11 @@ class Subject:
     def own_loss(self) -> NDArray[np.float64]:
         """How wrong each modality, alone, is in each row (n, M)."""
         if self.is_classifier:
-            said = self.final.modality_proba(self.batch)
+            proba = self.final.modality_proba(self.batch)
             truth = np.searchsorted(self.final.classes_, self.y)
             rows = np.arange(len(truth))
             losses = [
-                -np.log(np.maximum(said[m][rows, truth], 1e-12)) for m in self.names
+                -np.log(np.maximum(proba[m][rows, truth], 1e-12)) for m in self.names
             ]
         else:
             predicted = self.final.modality_predict(self.batch)
@@ -131,7 +131,7 @@ def noise_fall(subject: Subject, sd: float) -> Iterator[Finding]:
         test,
         "mean of weight after / before",
         ratio,
-        0.6,
+        0.8 if sd < 3 else 0.4,
         "<=",
         n,
         "it is trusted much less",

@@ -112,7 +112,8 @@ def logits(final: Any, batch: ModalityBatch) -> NDArray[np.float64]:
     with quiet_about_empty_rows():
         if is_classifier(final):
             contributions, joint = final.modality_contributions(batch)
-            return log_softmax(contributions.sum(axis=1) + joint, axis=1)
+            evidence = contributions.sum(axis=1) + joint
+            return log_softmax(np.log(final.class_prior_) + evidence, axis=1)
         predicted = np.asarray(final.predict(batch), dtype=np.float64)
     return predicted.reshape(len(batch), -1)
 

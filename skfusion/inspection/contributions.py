@@ -36,8 +36,8 @@ def modality_contributions(estimator: Any, X: Any) -> Bunch:
         joint_share : ndarray of shape (n_samples,)
             Size of the joint part relative to the whole, 0 to 1.
         baseline : ndarray of shape (n_outputs,)
-            What the output starts from: the training mean of a regressor, 0 of a
-            classifier.
+            What the output starts from: of a classifier, the logarithm of the class
+            shares; of a regressor, the training mean.
         output : ndarray of shape (n_samples, n_outputs)
             ``baseline + contributions.sum(axis=1) + joint``. Its softmax is
             `predict_proba`; of a regressor it is the prediction.
@@ -70,8 +70,9 @@ def modality_contributions(estimator: Any, X: Any) -> Bunch:
     batch = found.batch(X)
     contributions, joint = found.final.modality_contributions(batch)
     output = contributions.sum(axis=1) + joint
-    baseline = np.zeros(output.shape[1])
-    if not is_classifier(found.final):
+    if is_classifier(found.final):
+        baseline = np.log(found.final.class_prior_)
+    else:
         with quiet_about_empty_rows():
             predicted = found.final.predict(batch)
         baseline = (predicted.reshape(output.shape) - output).mean(axis=0)

@@ -101,19 +101,15 @@ class ElementsDisplay:
         what = "the prediction"
         if is_classifier(found.final):
             what = "the class predicted" if output is None else str(output)
-        labels = list(getattr(part, "index", rows))
+        sums = [
+            _sum(modality, name, float(e.sum()), float(r)) if len(e) else "absent"
+            for name, e, r in zip(names, elements, rest, strict=True)
+        ]
+        heads = _heads(found, batch, modality, list(getattr(part, "index", rows)))
         return cls(
             painters=_painters(drawn),
             titles=[
-                f"row {label}: {title}\n{_sum(modality, name, e, r)}"
-                for label, title, name, e, r in zip(
-                    labels,
-                    _titles(found, batch, modality),
-                    names,
-                    elements,
-                    rest,
-                    strict=True,
-                )
+                f"{head}\n{total}" for head, total in zip(heads, sums, strict=True)
             ],
             legend=(f"for {what}", f"against {what}"),
         )
@@ -259,14 +255,11 @@ def _outputs(
     return names, [known.index(name) for name in chosen]
 
 
-def _sum(modality: str, name: str, elements: pd.Series, rest: float) -> str:
+def _sum(modality: str, name: str, elements: float, rest: float) -> str:
     """What the elements and the rest add up to."""
-    if not len(elements):
-        return f"{modality} is absent"
-    own = float(elements.sum())
     return (
-        f"{modality} adds {own + rest:+.3g} to {name}: its elements {own:+.3g}, "
-        f"the rest {rest:+.3g}"
+        f"{modality} adds {elements + rest:+.3g} to {name}: "
+        f"its elements {elements:+.3g}, the rest {rest:+.3g}"
     )
 
 
@@ -278,20 +271,20 @@ def _cells(found: Resolved, X: Any, modality: str) -> list[Mapping[Any, Any]]:
     return [dict(zip(own, row, strict=True)) for row in X[own].to_numpy(dtype=object)]
 
 
-def _titles(found: Resolved, batch: Any, modality: str) -> list[str]:
-    """What is predicted, and the weight of the modality."""
+def _heads(found: Resolved, batch: Any, modality: str, labels: list[Any]) -> list[str]:
+    """The row, what is predicted, and the weight of the modality."""
     with quiet_about_empty_rows():
         weight = found.final.modality_weights(batch)[:, found.names.index(modality)]
         predicted = found.final.predict(batch)
-        said = [str(p) for p in predicted]
+        shown = [str(p) for p in predicted]
         if is_classifier(found.final):
             proba = found.final.predict_proba(batch).max(axis=1)
-            said = [f"{p} ({q:.2f})" for p, q in zip(predicted, proba, strict=True)]
+            shown = [f"{p} ({q:.2f})" for p, q in zip(predicted, proba, strict=True)]
         elif np.ndim(predicted) == 1:
-            said = [f"{p:.4g}" for p in predicted]
+            shown = [f"{p:.4g}" for p in predicted]
     return [
-        f"predicted {p}, weight of {modality} {w:.2f}"
-        for p, w in zip(said, weight, strict=True)
+        f"row {label}: predicted {p}, weight of {modality} {w:.2f}"
+        for label, p, w in zip(labels, shown, weight, strict=True)
     ]
 
 

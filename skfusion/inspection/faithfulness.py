@@ -55,13 +55,13 @@ class FaithfulnessReport:
         n_held, n_all = int((first == "holds").sum()), int((first != NOT).sum())
         if not n_all:
             return "Nothing could be measured on these rows."
-        said = f"{n_held} of {n_all} figures reach their target"
+        summary = f"{n_held} of {n_all} figures reach their target"
         failed = dict.fromkeys(self.table["test"][first == "fails"])
         if failed:
-            return f"{said}; do not rely on: {', '.join(failed)}."
+            return f"{summary}; do not rely on: {', '.join(failed)}."
         if n_held < n_all:
-            return f"{said}, the others nearly."
-        return f"{said}: on rows like these, the weights can be believed."
+            return f"{summary}, the others nearly."
+        return f"{summary}: on rows like these, the weights can be believed."
 
     def __repr__(self) -> str:
         table = self.table.round({"value": _DIGITS})

@@ -56,12 +56,12 @@ class ReliabilityDisplay:
         rows = {}
         for name in names[np.argsort(-counts, kind="stable")]:
             own = pattern == name
-            share, says, is_right = self._bins(own)
+            share, stated, accuracy = self._bins(own)
             rows[str(name)] = {
                 "n": int(own.sum()),
                 "accuracy": correct[own].mean(),
                 "confidence": confidence[own].mean(),
-                "ECE": float((share * np.abs(says - is_right)).sum()),
+                "ECE": float((share * np.abs(stated - accuracy)).sum()),
             }
         self.summary = pd.DataFrame.from_dict(rows, orient="index")
 
@@ -171,19 +171,19 @@ class ReliabilityDisplay:
         self.figure_ = self.ax_.figure
         self.ax_.plot([0, 1], [0, 1], color=FAINT, linestyle=":", zorder=1)
         for i, (name, row) in enumerate(self.summary.head(most).iterrows()):
-            share, says, is_right = self._bins(self.pattern == name)
+            share, stated, accuracy = self._bins(self.pattern == name)
             seen, firm = share > 0, share * row["n"] >= FEWEST
             colour = colour_of(i)
             self.ax_.plot(
-                says[firm],
-                is_right[firm],
+                stated[firm],
+                accuracy[firm],
                 color=colour,
                 alpha=0.6,
                 linewidth=1,
                 label=f"{name} (n = {int(row['n'])}, ECE {row['ECE']:.3f})",
             )
             self.ax_.scatter(
-                says[seen], is_right[seen], s=12 + 200 * share[seen], color=colour
+                stated[seen], accuracy[seen], s=12 + 200 * share[seen], color=colour
             )
         self.ax_.set(
             xlabel="confidence: probability of the predicted class",
@@ -203,9 +203,9 @@ class ReliabilityDisplay:
         at = np.minimum((confidence * self.n_bins).astype(int), self.n_bins - 1)
         counts = np.bincount(at, minlength=self.n_bins)
         n = np.maximum(counts, 1)
-        says = np.bincount(at, confidence, self.n_bins) / n
-        is_right = np.bincount(at, correct.astype(float), self.n_bins) / n
-        return counts / max(len(at), 1), says, is_right
+        stated = np.bincount(at, confidence, self.n_bins) / n
+        accuracy = np.bincount(at, correct.astype(float), self.n_bins) / n
+        return counts / max(len(at), 1), stated, accuracy
 
 
 def _pattern(present: NDArray[np.bool_], names: Sequence[str]) -> str:

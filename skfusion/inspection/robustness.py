@@ -45,10 +45,15 @@ class InSome(NamedTuple):
     spec: Drop | Swap
     share: float
 
-    def plan(self, present: Tensor, names: Sequence[str] = ()) -> CorruptionPlan:
-        """Draw the fate of a batch from torch's random state."""
-        noise, swap, drop = self.spec.plan(present, names)
-        hit = (torch.rand(len(present)) < self.share)[:, None]
+    def plan(
+        self,
+        present: Tensor,
+        names: Sequence[str] = (),
+        generator: torch.Generator | None = None,
+    ) -> CorruptionPlan:
+        """Draw what happens to the rows of a batch."""
+        noise, swap, drop = self.spec.plan(present, names, generator)
+        hit = (torch.rand(len(present), generator=generator) < self.share)[:, None]
         return CorruptionPlan(noise * hit, swap & hit, drop & hit)
 
 

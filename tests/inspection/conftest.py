@@ -12,7 +12,7 @@ from skfusion.datasets import make_multimodal_classification
 
 mpl.use("Agg")
 
-QUICK = {"n_folds": 1, "experts": None, "n_members": 2, "random_state": 0}
+QUICK = {"n_folds": 2, "base_models": None, "random_state": 0}
 
 
 def _views(n, seed):

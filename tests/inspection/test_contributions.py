@@ -11,7 +11,8 @@ from skfusion.inspection import modality_contributions
 def test_contributions_and_joint_part_add_up_to_the_log_odds(trusted):
     clf, X, _ = trusted
     found = modality_contributions(clf, X)
-    total = found.contributions.sum(axis=1) + found.joint
+    total = found.baseline + found.contributions.sum(axis=1) + found.joint
+    np.testing.assert_allclose(found.output, total, atol=1e-12)
     np.testing.assert_allclose(softmax(total, axis=1), clf.predict_proba(X), atol=1e-5)
     np.testing.assert_allclose(found.contributions.sum(axis=2), 0, atol=1e-6)
 

@@ -9,7 +9,7 @@ from skfusion import FusionClassifier, FusionRegressor, ModalityTransformer
 from skfusion.inspection import FusionHelp, does_fusion_help
 from skfusion.inspection.fusion_help import _corrected_interval
 
-QUICK = {"n_folds": 1, "experts": None, "n_members": 2, "d_model": 16}
+QUICK = {"n_folds": 2, "base_models": None, "d_model": 16}
 VIEWS = [("left", "vector", ["a", "b"]), ("right", "vector", ["c", "d"])]
 
 

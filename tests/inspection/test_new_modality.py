@@ -12,7 +12,7 @@ from skfusion.inspection import ElementsDisplay, faithfulness_report
 from tests.modalities.video_frames import VideoModality, videos
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ class VideoModality(CellModality):
 
     def fit(self, X, y=None):
         block = self._read(X, reset=True)
-        frames = block.arrays["frames"][block.arrays["there"]]
+        frames = block.arrays["frames"][block.arrays["there"] > 0]
         self.mean_, self.sd_ = frames.mean(axis=0), frames.std(axis=0) + 1e-6
         return self
 
@@ -50,8 +50,8 @@ class VideoModality(CellModality):
         check_is_fitted(self)
         block = self._read(X, reset=False)
         z = (block.arrays["frames"] - self.mean_) / self.sd_
-        z = np.where(block.arrays["there"][..., None], z, 0).astype(np.float32)
-        return Block({**block.arrays, "frames": z}, block.present, block.cells)
+        z = (z * block.arrays["there"][..., None]).astype(np.float32)
+        return Block({**block.arrays, "frames": z}, block.present)
 
     def _read(self, X, *, reset):
         _, (cells,), _ = self._columns(X, reset=reset)
@@ -66,17 +66,17 @@ class VideoModality(CellModality):
                     n, g, height // g, g, width // g
                 )
                 frames[i, :n] = coarse.mean(axis=(2, 4)).reshape(n, -1)
-        return Block({"frames": frames, "there": there}, there.any(axis=1), cells)
+        arrays = {"frames": frames, "there": there.astype(np.uint8)}
+        return Block(arrays, there.any(axis=1))
 
     def build_encoder(self, d_model, dropout):
         return VideoEncoder(self.grid**2, d_model)
 
     def features(self, block):
-        z, there = block.arrays["frames"], block.arrays["there"]
-        n = there.sum(axis=1).clip(min=1)
-        return ((z * there[..., None]).sum(axis=1) / n[:, None]).astype(
-            np.float32
-        ) * block.present[:, None]
+        there = (block.arrays["there"] > 0) & block.present[:, None]
+        z = np.where(there[..., None], block.arrays["frames"], 0)
+        n = there.sum(axis=1, keepdims=True).clip(min=1)
+        return (z.sum(axis=1) / n).astype(np.float32)
 
     def elements(self, block, values):
         return [
@@ -90,7 +90,7 @@ class VideoModality(CellModality):
         ]
 
     def linear_terms(self, block, coef, center):
-        there = block.arrays["there"] & block.present[:, None]
+        there = (block.arrays["there"] > 0) & block.present[:, None]
         n = there.sum(axis=1).clip(min=1)[:, None, None]
         terms = (block.arrays["frames"] - center) @ coef / n
         return np.where(there[..., None], terms, 0.0)
@@ -99,7 +99,7 @@ class VideoModality(CellModality):
         frames = block.arrays["frames"].copy()
         width = min(hidden.shape[1], frames.shape[1])
         frames[:, :width][hidden[:, :width]] = 0
-        return Block({**block.arrays, "frames": frames}, block.present, block.cells)
+        return Block({**block.arrays, "frames": frames}, block.present)
 
     def content(self, block, row, elements, cells):
         return "bars", elements, {i: f"frame {i}" for i in elements.index}
@@ -113,9 +113,9 @@ class VideoEncoder(Encoder):
         self.linear = torch.nn.Linear(width, d_model)
 
     def forward(self, inputs):
-        mask = inputs["there"].clone()
+        mask = inputs["there"] > 0
         mask[:, 0] |= ~mask.any(dim=1)
-        return self.linear(inputs["frames"]), mask
+        return self.linear(inputs["frames"].to(self.linear.weight.dtype)), mask
 
 
 def videos(n, rng, bright=None):

@@ -21,6 +21,11 @@ from skfusion.modalities.base import CellModality
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.image.encoder import ImageEncoder, patch_side
 from skfusion.modalities.image.features import picture_features
+from skfusion.modalities.image.pixels import (
+    channels_first,
+    has_colour,
+    pixel_statistics,
+)
 from skfusion.modalities.image.reading import (
     READ_ERRORS,
     PictureReader,
@@ -179,12 +184,12 @@ class ImageModality(CellModality):
         )
         pictures = self._pictures(names, columns, labels)
         if self.channels == "auto":
-            colour = any(_has_colour(p) for column in pictures for p in column)
+            colour = any(has_colour(p) for column in pictures for p in column)
             self.n_channels_ = 3 if colour else 1
         else:
             self.n_channels_ = int(self.channels)
         block = self._block(pictures)
-        self.mean_, self.std_ = _pixel_statistics(block)
+        self.mean_, self.std_ = pixel_statistics(block)
         return block
 
     def transform(self, X: Any) -> Block:
@@ -232,7 +237,7 @@ class ImageModality(CellModality):
             for i, picture in enumerate(column):
                 if picture is not None:
                     there[i, j] = True
-                    pixels[i, j] = _channels_first(picture, c)
+                    pixels[i, j] = channels_first(picture, c)
         present = np.asarray(there.any(axis=1))
         if k == 1:
             return Block({"pixels": pixels[:, 0]}, present)
@@ -367,36 +372,3 @@ def _read_all(
             zip(rows.tolist(), itertools.chain.from_iterable(decoded), strict=True)
         )
     return [found[i] if i in found else read(cell) for i, cell in enumerate(column)]
-
-
-def _has_colour(picture: Picture | None) -> bool:
-    if picture is None or picture.ndim == 2:
-        return False
-    return bool((picture[..., 1:] != picture[..., :1]).any())
-
-
-def _channels_first(picture: Picture, n_channels: int) -> Picture:
-    """(S, S) or (S, S, 3) as (C, S, S), or as what broadcasts to it."""
-    if picture.ndim == 2:
-        return picture[None]
-    if n_channels == 3:
-        return picture.transpose(2, 0, 1)
-    luminance = picture @ np.array([19595, 38470, 7471])  # as Pillow's convert("L")
-    return ((luminance + 0x8000) >> 16).astype(np.uint8)[None]
-
-
-def _pixel_statistics(block: Block) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Mean and standard deviation of each channel over the pictures that are there."""
-    pixels = block.arrays["pixels"]
-    there = block.arrays.get("there", block.present)
-    c, s = pixels.shape[-3], pixels.shape[-1]
-    counts = np.zeros((c, 256))
-    for rows in np.array_split(np.arange(len(pixels)), len(pixels) // 1024 + 1):
-        kept = pixels[rows][there[rows]].reshape(-1, c, s * s)
-        counts += [np.bincount(kept[:, i].ravel(), minlength=256) for i in range(c)]
-    if not counts.any():
-        return np.full(c, 127.5), np.full(c, 64.0)  # nothing to learn from
-    share = counts / counts.sum(axis=1, keepdims=True)
-    mean = share @ np.arange(256)
-    variance = (share * (np.arange(256) - mean[:, None]) ** 2).sum(axis=1)
-    return mean, np.maximum(np.sqrt(variance), 1.0)

@@ -75,7 +75,8 @@ class TextModality(CellModality):
     Attributes
     ----------
     vocabulary_ : dict of str to int
-        The known words and their ids, from 1, the most frequent first.
+        The known words and their ids, from 1, the most frequent first; of equally
+        frequent ones, in the order of the alphabet.
     n_features_in_ : int
         Number of columns.
 
@@ -84,7 +85,7 @@ class TextModality(CellModality):
     >>> from skfusion.modalities import TextModality
     >>> text = TextModality(min_df=1).fit(["Lovely dress!", "Not lovely", None])
     >>> text.vocabulary_
-    {'lovely': 1, 'dress': 2, '!': 3, 'not': 4}
+    {'lovely': 1, '!': 2, 'dress': 3, 'not': 4}
     >>> text.transform(["Lovely, lovely, but not a dress", ""])
     Block(words: int32(2, 6), ngrams: int32(2, 6, 1), unseen: int16(2, 2, 16);
           1 of 2 rows present)

@@ -80,7 +80,10 @@ class Vocabulary:
     ) -> Vocabulary:
         """Choose words, and n-grams of up to `longest` words, from training rows."""
         counts = row_counts(tokens.row, tokens.word, len(tokens.distinct))
-        kept = most_common(counts, min_df, max_features)
+        # In the order of the alphabet first, for the order of the rows must not matter.
+        known = np.flatnonzero(counts >= min_df).tolist()
+        by_name = np.array(sorted(known, key=tokens.distinct.__getitem__), dtype=int)
+        kept = by_name[most_common(counts[by_name], min_df, max_features)]
         words = {tokens.distinct[i]: rank for rank, i in enumerate(kept.tolist(), 1)}
         self = cls(words, narrow(counts[kept]))
         ids = prefix = self.word_ids(tokens)
