@@ -62,16 +62,25 @@ def automatic_draws(n: int) -> int:
     return 3 if n < 1000 else 2 if n < 3000 else 1
 
 
-def automatic_epochs(n: int, batch_size: int, *, min_steps: int = 0) -> int:
+def automatic_epochs(
+    n: int,
+    batch_size: int,
+    *,
+    wanted: Sequence[int | None] = (),
+    min_steps: int = 0,
+) -> int:
     """Epochs over n rows.
 
     Parameters
     ----------
     n, batch_size : int
+    wanted : `Encoder.max_epochs` of every modality
+        Training ends with the modality that learns longest.
     min_steps : int
         Steps that the fusion rule itself needs.
     """
-    shown = round(min(MAX_EPOCHS, max(MIN_EPOCHS, ROWS_SHOWN / n)))
+    longest = round(min(MAX_EPOCHS, max(MIN_EPOCHS, ROWS_SHOWN / n)))
+    shown = max((longest if e is None else min(e, longest) for e in wanted), default=longest)
     least = math.ceil(max(MIN_STEPS, min_steps) * batch_size / n)
     return max(shown, min(100, least))
 

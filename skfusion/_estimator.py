@@ -25,7 +25,6 @@ from skfusion._defaults import (
     automatic_batch_size,
     automatic_corruption,
     automatic_draws,
-    automatic_epochs,
     automatic_folds,
 )
 from skfusion._sklearn import Interval, StrOptions, VisualBlock, fit_context
@@ -438,21 +437,18 @@ class BaseFusion(BaseEstimator, ABC):
             learned.prior,
             self.d_model,
             self.dropout,
-            self._recipe(learned, rule),
+            self._recipe(learned),
             self.early_stopping,
             self._is_classification,
             seed,
         )
 
-    def _recipe(self, learned: _Learned, rule: Fusion) -> Recipe:
+    def _recipe(self, learned: _Learned) -> Recipe:
         """Resolve what is "auto", by the number of training rows."""
         n = len(learned.splits[0][0])
         batch_size = automatic_batch_size(n)
         if not isinstance(self.batch_size, str):
             batch_size = self.batch_size
-        max_epochs = automatic_epochs(n, batch_size, min_steps=rule.min_steps)
-        if not isinstance(self.max_epochs, str):
-            max_epochs = self.max_epochs
         several = len(learned.batch.names) > 1
         corruption: Plans | None = None
         if several and self.corruption is not None:
@@ -462,7 +458,7 @@ class BaseFusion(BaseEstimator, ABC):
                 corruption._validate_params()
         strategy = self._strategy()
         return Recipe(
-            max_epochs=max_epochs,
+            max_epochs=None if isinstance(self.max_epochs, str) else self.max_epochs,
             batch_size=min(batch_size, n),
             lr=self.lr,
             weight_decay=self.weight_decay,

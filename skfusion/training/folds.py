@@ -176,7 +176,9 @@ def _train_fold(
             generators[0],
             generators[-1],
             is_classification=plan.is_classification,
+            min_steps=plan.rule.min_steps,
             label=label,
         )
-        predicted = [predict(network, rows) for rows in (watched.batch, *corrupted)]
+        held = (watched.batch, *corrupted)
+        predicted = [predict(network, rows) for rows in held if len(rows)]
     return NetworkFold(network, history_frame(net), predicted, interrupted(net))

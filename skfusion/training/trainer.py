@@ -15,7 +15,6 @@ import torch
 from skorch.callbacks import (
     Callback,
     EarlyStopping,
-    GradientNormClipping,
     LRScheduler,
 )
 from skorch.helper import predefined_split
@@ -23,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from skfusion._defaults import MIN_BRANCH_STEPS
+from skfusion._defaults import MIN_BRANCH_STEPS, automatic_epochs
 from skfusion.corruption import Plans
 from skfusion.network import FusionNetwork, set_generator
 from skfusion.training.data import BatchDataset, BatchIterator
@@ -42,7 +41,7 @@ __all__ = [
 class Recipe(NamedTuple):
     """Everything about training that the user can choose, resolved to numbers."""
 
-    max_epochs: int
+    max_epochs: int | None  # None: as the encoders and the number of rows ask for
     batch_size: int
     lr: float
     weight_decay: float
@@ -179,18 +178,26 @@ def train(
     device_generator: torch.Generator,
     *,
     is_classification: bool,
+    min_steps: int = 0,
     label: str | None = None,
 ) -> skorch.NeuralNet:
     """Train a network in place and return the skorch net that holds it.
 
     With validation rows, training stops when their fused loss has not improved for
     `n_iter_no_change` epochs, and the best epoch's weights are restored. Random numbers
-    come from `generator`, those drawn on the device from `device_generator`.
+    come from `generator`, those drawn on the device from `device_generator`. `min_steps`
+    is what the fusion rule needs.
     """
     names = dataset.batch.names
+    most = recipe.max_epochs or automatic_epochs(
+        len(dataset),
+        recipe.batch_size,
+        wanted=network.max_epochs,
+        min_steps=min_steps,
+    )
     steps = math.ceil(len(dataset) / recipe.batch_size)  # of one epoch
     short = {
-        m: min(recipe.max_epochs, max(epochs, math.ceil(MIN_BRANCH_STEPS / steps)))
+        m: min(most, max(epochs, math.ceil(MIN_BRANCH_STEPS / steps)))
         for m, epochs in enumerate(network.max_epochs)
         if epochs is not None
     }
@@ -198,7 +205,7 @@ def train(
     branches = tuple(pattern.removesuffix("*") for pattern in groups)
     lasting = any(not n.startswith(branches) for n, _ in network.named_parameters())
     # Where every parameter belongs to a branch that ends, training ends with them.
-    max_epochs = recipe.max_epochs if lasting else max(short.values())
+    max_epochs = most if lasting else max(short.values())
     schedule = LRScheduler(
         torch.optim.lr_scheduler.LambdaLR,
         lr_lambda=[
@@ -210,7 +217,6 @@ def train(
     callbacks: list[Any] = [
         ("epoch_log", EpochLog()),
         ("balance", recipe.balance),
-        # clip
         ("schedule", schedule),
         ("branches", StopBranches(short)),
     ]
