@@ -120,7 +120,10 @@ def _cell(cell: Any) -> bytes:
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return b"n"
     if isinstance(cell, bool | int | float | np.number | np.bool_):
-        number = float(cell) if abs(cell) < 2**63 else math.inf
+        try:
+            number = float(cell)
+        except OverflowError:
+            return b"o" + repr(cell).encode()
         return b"n" if math.isnan(number) else np.float64(number + 0.0).tobytes()
     if hasattr(cell, "isoformat"):
         return b"t" + cell.isoformat().encode()
