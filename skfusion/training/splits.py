@@ -70,6 +70,7 @@ def distinct_rows(X: Any, y: NDArray[Any], weight: Any, groups: Any) -> Distinct
         np.concatenate(parts, axis=1), axis=0, return_index=True, return_inverse=True
     )
     total = np.bincount(inverse.ravel(), weight[used])
+    total = total / total.max()  # of all weights times 7, the same to the bit
     names = None if groups is None else parts[2][first]
     return DistinctRows(used[first], total / total.mean(), _linked(keys[first], names))
 
