@@ -60,7 +60,6 @@ def output(model, X):
     return getattr(model, "predict_proba", model.predict)(X)
 
 
-
 FAILURES = {
     "target": ({}, lambda y: np.full(len(y), np.nan), ValueError),
     "length": ({}, lambda y: y[:-1], ValueError),

@@ -44,9 +44,7 @@ CASES = [
 SMALL = {"max_epochs": 2, "d_model": 16, "n_folds": 2, "random_state": 0}
 
 
-@pytest.fixture(
-    scope="module", params=CASES, ids=lambda c: f"{c[0].__name__}-{c[1]}"
-)
+@pytest.fixture(scope="module", params=CASES, ids=lambda c: f"{c[0].__name__}-{c[1]}")
 def fit(request, rows):
     """A function: the output, on the rows, of a model fitted on some of them."""
     kind, triples = request.param
@@ -150,7 +148,9 @@ def table(n=120, seed=0):
 def test_identical_rows_are_never_on_both_sides_of_a_fold(tiny, seen_splits, n_folds):
     X, y = table()
     X.iloc[60:] = X.iloc[:60].to_numpy()  # same content, often another label
-    model = FusionClassifier([("t", "vector", ["a", "b"])], **tiny | {"n_folds": n_folds})
+    model = FusionClassifier(
+        [("t", "vector", ["a", "b"])], **tiny | {"n_folds": n_folds}
+    )
     model.fit(X, y)
     ((batch, splits),) = seen_splits
     content = batch.blocks["t"].arrays["x"][:, 0]
@@ -164,7 +164,9 @@ def test_identical_rows_are_never_on_both_sides_of_a_fold(tiny, seen_splits, n_f
 def test_groups_are_never_on_both_sides_of_a_fold(tiny, seen_splits, n_folds):
     X, y = table()
     groups = np.array([f"patient {i % 17}" for i in range(len(X))])
-    model = FusionClassifier([("t", "vector", ["a", "b"])], **tiny | {"n_folds": n_folds})
+    model = FusionClassifier(
+        [("t", "vector", ["a", "b"])], **tiny | {"n_folds": n_folds}
+    )
     model.fit(X, y, groups=groups)
     ((batch, splits),) = seen_splits
     scaled = model.modalities_.transform(X).blocks["t"].arrays["x"][:, 0]

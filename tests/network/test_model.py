@@ -163,9 +163,7 @@ def test_noise_reaches_only_the_rows_and_modalities_it_is_meant_for(
     assert changed.nonzero().tolist() == [[3, 1]]
 
 
-def test_contributions_and_prior_are_the_logits_where_nothing_is_joint(
-    inputs, present
-):
+def test_contributions_and_prior_are_the_logits_where_nothing_is_joint(inputs, present):
     network = build(AdaptiveFusion(n_heads=2, joint=False)).eval()
     out = network(inputs, present)
     assert out.joint is None

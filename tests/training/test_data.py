@@ -45,9 +45,7 @@ def test_read_only_arrays_are_read_without_a_warning():
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_each_row_comes_once_an_epoch(shuffle):
-    iterator = BatchIterator(
-        make_dataset(), 16, shuffle=shuffle, generator=generator()
-    )
+    iterator = BatchIterator(make_dataset(), 16, shuffle=shuffle, generator=generator())
     seen = [x["inputs"][0]["id"][:, 0] for x, _ in iterator]
     assert [len(ids) for ids in seen] == [16, 16, 16, 2]
     assert len(iterator) == 4

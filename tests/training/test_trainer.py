@@ -19,6 +19,7 @@ from skfusion.training.trainer import (
 )
 from tests.training.made import make_dataset, make_network, run
 
+
 def test_training_lowers_the_loss():
     history = history_frame(run(max_epochs=15))
     assert history["train_loss_fused"].iloc[-1] < history["train_loss_fused"].iloc[0]
