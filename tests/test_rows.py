@@ -1,7 +1,7 @@
 """Keys of rows: what counts as the same content."""
 
 import copy
-import datetime
+import datetime as dt
 
 import numpy as np
 import pandas as pd
@@ -77,7 +77,7 @@ PICTURE = Image.fromarray(np.full((4, 5, 3), 7, np.uint8))
         ((A, 8000), (A, 16000)),
         ([1.0, 2.0], [2.0, 1.0]),
         (PICTURE, PICTURE.resize((5, 5))),
-        (datetime.date(2020, 1, 2), datetime.date(2020, 1, 3)),
+        (dt.date(2020, 1, 2), dt.date(2020, 1, 3)),
         (np.array(["a", "b"], object), np.array(["a", "c"], object)),
         (None, 0.0),
         (None, np.inf),

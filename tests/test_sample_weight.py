@@ -1,4 +1,4 @@
-"""Weights are factors, and rows are what their content is: order and copies do not count.
+"""Weights are factors; the order of rows and copies of them do not count.
 
 To the bit, and for every kind of column: the fit merges rows of the same content and
 works on them in an order of its own.

@@ -7,10 +7,11 @@ from skorch.callbacks import Callback
 
 from skfusion.fusion import AdaptiveFusion
 from skfusion.training.folds import NetworkPlan, build_network, train_folds
-from tests.training.made import N, D, make_dataset, make_recipe
+from tests.training.made import D, N, make_dataset, make_recipe
 
 ROWS = np.arange(N)
-SPLITS = [(ROWS[ROWS % 3 != f], ROWS[ROWS % 3 == f]) for f in range(3)]
+THIRD = ROWS % 3
+SPLITS = [(ROWS[f != THIRD], ROWS[f == THIRD]) for f in range(3)]
 
 
 def plan(**changes):
@@ -62,7 +63,7 @@ def test_every_fold_has_a_network_of_its_own_that_tells_of_held_out_rows():
 
 def test_held_out_rows_teach_nothing():
     dataset = make_dataset()
-    learn, held = SPLITS[0]
+    held = SPLITS[0][1]
     turned = dataset.y.clone()
     turned[held] = 1 - turned[held]
     one, two = (
