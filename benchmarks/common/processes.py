@@ -7,6 +7,8 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,14 @@ def run(
     *,
     threads: int | None,
     limit: float,
+    extra: float = 0.0,
     python: str | Path = sys.executable,
 ) -> dict[str, Any]:
     """Run a module of the benchmarks, and read its last line, which is JSON.
 
-    A ``status`` is added: "ok", or what went wrong. With `threads` None, the libraries
-    choose how many they use.
+    A ``status`` is added: "ok", or what went wrong. It may take `limit` seconds, and
+    `extra` ones for what is not the fit. With `threads` None, the libraries choose how
+    many they use.
     """
     command = [str(python), "-m", module, *map(str, arguments)]
     settings = {} if threads is None else dict.fromkeys(BLAS, str(threads))
@@ -45,7 +49,7 @@ def run(
         start_new_session=True,
     )
     try:
-        out, err = process.communicate(timeout=limit)
+        out, err = process.communicate(timeout=limit + extra)
     except subprocess.TimeoutExpired:
         _end(process)
         return {"status": f"time-out: more than {limit:g} s"}
@@ -54,6 +58,8 @@ def run(
         raise
     if process.returncode == 0:
         return json.loads(out.splitlines()[-1]) | {"status": "ok"}
+    if process.returncode == -signal.SIGALRM:
+        return {"status": f"time-out: more than {limit:g} s"}
     last = err.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
     return {"status": f"error: {last[0][:300]}"}
 
@@ -74,6 +80,15 @@ def use_code(path: Path | None) -> None:
     if "skfusion" in sys.modules:
         raise RuntimeError("skfusion is imported already, so --code comes too late.")
     sys.path.insert(0, str(path.resolve()))
+
+
+@contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """The system ends this process if what is done takes longer."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def cpu_seconds() -> float:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import log_loss, r2_score, roc_auc_score, root_mean_squared_error
 
-from benchmarks.common.processes import Memory, cpu_seconds, use_code
+from benchmarks.common.processes import Memory, cpu_seconds, ended_after, use_code
 from benchmarks.common.tasks import TASKS, Part, load
 from benchmarks.compare.methods import METHODS, Predict, Setup, note, start
 
@@ -97,7 +97,8 @@ def learned(train: Part, args: argparse.Namespace) -> Learned:
     learn = start(args.method)
     memory = Memory()
     begin, cpu = time.perf_counter(), cpu_seconds()
-    predict = learn(train, Setup(args.seed, args.threads, args.limit))
+    with ended_after(args.limit):
+        predict = learn(train, Setup(args.seed, args.threads, args.limit))
     figures = {
         "fit_seconds": time.perf_counter() - begin,
         "fit_cpu_seconds": cpu_seconds() - cpu,

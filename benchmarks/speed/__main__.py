@@ -89,7 +89,8 @@ def fit(task: str, method: str, code: Code, limit: float) -> dict[str, Any]:
         "benchmarks.speed.fit",
         command,
         threads=1,
-        limit=limit + EXTRA,
+        limit=limit,
+        extra=EXTRA,
         python=code.python,
     )
 
@@ -100,7 +101,8 @@ def measure(job: Job, codes: dict[str, Code], args: argparse.Namespace) -> None:
     for repeat in range(args.repeats):
         for method in job.methods:
             code = codes[BEFORE if method == BEFORE else OWN]
-            figures = fit(job.task, method, code, args.limit)
+            limit = args.peer_limit if method in PEERS else args.limit
+            figures = fit(job.task, method, code, limit)
             row = {"run": run, "task": job.task, "method": method, "repeat": repeat}
             row |= dict.fromkeys(FIGURES, "") | {"status": "", "note": ""}
             row |= origin(code.folder)
@@ -133,7 +135,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--code", type=Path, default=ROOT, help="of today's package")
     parser.add_argument("--repeats", type=int, default=1, help="fits a method and task")
     parser.add_argument("--again", action="store_true", help="repeat what is there")
-    parser.add_argument("--limit", type=float, default=900.0, help="seconds a fit")
+    parser.add_argument("--limit", type=float, default=1200.0, help="seconds a fit")
+    parser.add_argument("--peer-limit", type=float, default=300.0, help="of a peer")
     parser.add_argument("--output", type=Path, default=RESULTS / "speed.csv")
     return parser.parse_args()
 

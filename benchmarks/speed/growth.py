@@ -58,7 +58,7 @@ def run(shape: Shape, args: argparse.Namespace) -> dict[str, Any]:
     command = ["skfusion", *sizes, "--limit", args.limit]
     command += ["--code", args.code.resolve()]
     return processes.run(
-        "benchmarks.speed.made_fit", command, threads=1, limit=args.limit + 600
+        "benchmarks.speed.made_fit", command, threads=1, limit=args.limit, extra=600
     )
 
 

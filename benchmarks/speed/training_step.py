@@ -57,7 +57,7 @@ TARGETS = {"train / bare": ("<=", 1.25), "loader / train": (">=", 5.0)}
 def vectors(n: int = 4000) -> tuple[pd.DataFrame, Any, list[Any]]:
     """A table of 10 columns and two vectors of 64 and 32, made of normal noise."""
     rng = np.random.default_rng(0)
-    blocks = {"facts": 10, "view": 64, "other": 32}
+    blocks = {"facts": 10, "other": 32, "view": 64}
     data = {
         f"{name}_{i}": rng.normal(size=n).astype(np.float32)
         for name, width in blocks.items()
