@@ -25,7 +25,7 @@ from skfusion import FusionClassifier
 from skfusion.datasets import make_multimodal_classification
 from skfusion.inspection import LearningCurvesDisplay, does_fusion_help
 
-QUICK = {"max_epochs": 12, "n_folds": 1, "n_members": 4, "random_state": 0}
+QUICK = {"max_epochs": 12, "n_folds": 1, "random_state": 0}
 
 
 def views_of(made):
@@ -90,7 +90,7 @@ for ax, (title, answer) in zip(axes, found.items(), strict=True):
 # which one hardly learned on rows held out; ``only text`` above, where it had all the
 # attention, tells the two apart: here there was nothing to learn.
 #
-# The solid losses are those of training, in which modalities are disturbed, absent and
+# The solid losses are those of training, in which modalities are corrupted, absent and
 # subject to dropout, so they may lie above those of held-out rows, which are clean.
 
 clf = FusionClassifier(views_of(useless), **QUICK).fit(useless.data, useless.target)
