@@ -120,7 +120,6 @@ class BaseModels(NamedTuple):
             parts = zip(self.joint_linear, rows.features, strict=True)
             for m, (model, x) in enumerate(parts):
                 additive[:, m] = np.nan_to_num(_where(present[:, m], model, x, exact))
-            out[present.any(axis=1), M, 0] = additive.sum(axis=1)[present.any(axis=1)]
         for s, models in enumerate(self.tables):
             here = present[:, s] if s < M else present.all(axis=1)
             at = np.flatnonzero(here)
@@ -245,7 +244,7 @@ def fit_base_models(
         model, opinion = _linear_of_modality(fitter, m, held)
         linear.append(model)
         said.append(opinion)
-    joint_linear = _joint_linear(fitter, held, additive) if has_joint else None
+    joint_linear = _joint_linear(fitter, additive) if M > 1 else None
     reduced = [Reduced.fit(x, task.seed) for x in clean.features] if own else []
     models = BaseModels(task, names, linear, joint_linear, [], reduced)
     for s in range(S):
@@ -324,25 +323,20 @@ def _loss(
 
 
 def _joint_linear(
-    fitter: _Fitter,
-    held: list[NDArray[np.float64]],
-    additive: list[NDArray[np.float64]],
+    fitter: _Fitter, additive: list[NDArray[np.float64]]
 ) -> list[LinearModel] | None:
-    """The linear model of all features, split by modality; writes what it says."""
+    """The linear model of all features, split by modality; writes what its parts say."""
     everything = [fitter.clean, *fitter.corrupted]
-    M = len(fitter.clean.features)
     chosen = _choose_strength(fitter, join(fitter.clean.features), None)
     if chosen is None:
         return None
     widths = [x.shape[1] for x in fitter.clean.features]
     split_models = [model.split(widths) for model in chosen[1]]
-    for rows, out, parts in zip(everything, held, additive, strict=True):
+    for rows, parts in zip(everything, additive, strict=True):
         for (_, at), models in zip(fitter.splits, split_models, strict=True):
             for m, model in enumerate(models):
                 here = _Fitter._with(at, rows.present, m)
                 parts[here, m] = model.evidence(rows.features[m][here])
-        some = rows.present.any(axis=1)
-        out[some, M, 0] = parts[some].sum(axis=1)
     return [LinearModel.mean(column) for column in zip(*split_models, strict=True)]
 
 

@@ -71,7 +71,7 @@ def fit_evidence(
         of each corrupted copy
     y, weight : of all rows
     """
-    task, M = base.task, everything[0].present.shape[1]
+    task = base.task
     at = np.concatenate([held for _, held in splits])
     evidence, additive = [e[at] for e in evidence], [a[at] for a in additive]
     y, weight = y[at], weight[at]
@@ -84,34 +84,20 @@ def fit_evidence(
         mixed, np.concatenate(ood), present, task.log_prior, **options
     )
     copies = len(evidence)
-    rest = np.concatenate(
-        [_joint_rest(mix, e, a, M) for e, a in zip(evidence, additive, strict=True)]
-    )
     gate = fit_gate(
         mixed,
+        np.concatenate(additive),
         features,
         present,
-        rest,
         np.concatenate([y] * copies),
         np.tile(weight, copies),
         task.log_prior,
         n_clean=len(at),
-        n_modalities=M,
         **options,
     )
     clean = everything[0]
     densities = fit_densities(clean.features, clean.present, task.seed)
     return EvidenceModel(list(networks), base, mix, gate, densities)
-
-
-def _joint_rest(
-    mix: Any, evidence: NDArray[np.float64], additive: NDArray[np.float64], M: int
-) -> NDArray[np.float64]:
-    """What of the joint part's evidence belongs to no modality, (n, C)."""
-    if evidence.shape[1] == M:
-        return np.zeros((len(evidence), evidence.shape[-1]))
-    share = mix.shares_of(~np.isnan(evidence[..., 0]))[:, M, 1:2]
-    return mix(evidence)[:, M] - share * additive.sum(axis=1)
 
 
 def _held_out_scores(

@@ -3,13 +3,18 @@
 With the log of the class shares `log pi`, the evidence `e_s` of source s and its trust
 `a_s`, the output is
 
-    logits(x) = log pi + sum_s a_s(x) e_s(x),    a_s(x) = exp(b_s + theta_s . g_s(x))
+    logits(x) = log pi + sum_m a_m(x) (e_m(x) + k l_m(x)) + a_J(x) e_J(x)
+    a_s(x) = exp(b_s + theta_s . g_s(x))
 
-where `g_s` are gate features: how confident the source is, how far it agrees with the
-other modalities, and how unlike the training rows its content is.
+where `l_m` is what of a linear model of all features together belongs to modality m,
+`e_J` the evidence of the joint part, and `g_s` are gate features: how confident the
+source is, how far it agrees with the other modalities, and how unlike the training rows
+its content is. A source that says more than it did of nearly all held-out rows (a linear
+model of noise, say) is cut to that.
 
 **Shape**: S sources, the M modalities first, then the joint part where there is one;
-evidence (n, S, C), present (n, S), gate features (n, S, G), trust (n, S).
+evidence (n, S, C), linear parts (n, M, C), present (n, S), gate features (n, S, G),
+trust (n, S).
 """
 
 from __future__ import annotations
@@ -33,26 +38,35 @@ LOG_TRUST, LOG_JOINT_TRUST = -0.3, -1.5
 #: What lies within one standard deviation of the usual counts little (a softplus).
 OOD_COEF = {True: -1.0, False: -0.5}
 OOD_START, OOD_SOFTNESS = 1.0, 0.5
-#: Standard deviations of the priors of b and of theta.
-BIAS_SD, COEF_SD = 1.0, 0.3
+#: Standard deviations of the priors of b, of theta, and of its part for the scores.
+BIAS_SD, COEF_SD, OOD_COEF_SD = 1.0, 0.3, 0.1
+#: Expected factor of the linear model of all features, and the sd of its prior.
+LINEAR_SCALE, LINEAR_SCALE_SD = 0.3, 0.3
 #: Penalty on the share of the output that belongs to the joint part.
 JOINT_PENALTY = 0.02
 #: Weight of the corrupted rows in all, beside that of the clean ones.
-CORRUPTED_WEIGHT = 0.5
-#: Standardised gate features beyond this say no more.
-CLIP = 4.0
+CORRUPTED_WEIGHT = 0.1
+#: Standardised gate features, and out-of-distribution scores, beyond this say no more.
+CLIP, OOD_CLIP = 4.0, 8.0
+#: Quantile of the size of evidence on clean held-out rows beyond which it is cut.
+LIMIT_QUANTILE = 0.99
 
 
 class Gate(NamedTuple):
     """A fitted gate.
 
-    **Shape**: bias (S,), coef (S, G), mean and sd (S, G) of the gate features.
+    **Shape**: bias (S,), coef (S, G), mean and sd (S, G) of the gate features; limit
+    (S,) and linear_limit (M,), the largest sizes of evidence and of linear parts;
+    linear_scale (), the factor k of these.
     """
 
     bias: NDArray[np.float64]
     coef: NDArray[np.float64]
     mean: NDArray[np.float64]
     sd: NDArray[np.float64]
+    limit: NDArray[np.float64]
+    linear_limit: NDArray[np.float64]
+    linear_scale: float
 
     def trust(
         self, features: NDArray[np.float64], present: NDArray[np.bool_]
@@ -61,6 +75,18 @@ class Gate(NamedTuple):
         x = standardise(features, self.mean, self.sd)
         log_a = self.bias + (x * self.coef).sum(axis=-1)
         return np.exp(np.clip(log_a, -12, 2)) * present
+
+    def factors(
+        self, evidence: NDArray[np.float64], linear: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What evidence (n, S, C) and linear parts (n, M, C) are multiplied by.
+
+        Returns
+        -------
+        own : ndarray (n, S), joint : ndarray (n, M)
+        """
+        own = cut(evidence, self.limit)
+        return own, self.linear_scale * cut(linear, self.linear_limit)
 
 
 def gate_features(
@@ -113,75 +139,109 @@ def standardise(
     features: NDArray[np.float64], mean: NDArray[np.float64], sd: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Gate features in standard deviations; out-of-distribution ones softly cut off."""
-    x = np.clip((features - mean) / sd, -CLIP, CLIP)
-    unusual = (x[..., -N_SCORES:] - OOD_START) / OOD_SOFTNESS
+    z = (features - mean) / sd
+    x = np.clip(z, -CLIP, CLIP)
+    unusual = (np.clip(z[..., -N_SCORES:], -CLIP, OOD_CLIP) - OOD_START) / OOD_SOFTNESS
     x[..., -N_SCORES:] = np.logaddexp(0, unusual) * OOD_SOFTNESS
     return x
 
 
+def cut(
+    evidence: NDArray[np.float64], limit: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Factors (n, S), at most 1, that cut evidence (n, S, C) to its largest size."""
+    size = np.abs(evidence).mean(axis=-1)
+    return np.minimum(1.0, limit / np.maximum(size, 1e-12))
+
+
 def fit_gate(
     evidence: NDArray[np.float64],
+    linear: NDArray[np.float64],
     features: NDArray[np.float64],
     present: NDArray[np.bool_],
-    joint_rest: NDArray[np.float64],
     y: NDArray[np.float64] | NDArray[np.int64],
     weight: NDArray[np.float64],
     log_prior: NDArray[np.float64],
     *,
     n_clean: int,
-    n_modalities: int,
     is_classification: bool,
 ) -> Gate:
     """Fit trust by the loss of the sum on held-out rows, by L-BFGS.
 
     Parameters
     ----------
-    evidence, features, present : the clean rows first, then corrupted copies of them
-    joint_rest : ndarray (n, C)
-        What of the joint part's evidence belongs to no modality: it is penalised.
+    evidence, linear, features, present : the clean rows first, then corrupted copies
     y : ndarray (n,) of class indices, or (n, C) standardised targets
     weight : ndarray (n,)
     n_clean : int
         Rows that are clean.
     """
     n, S, G = features.shape
-    M = n_modalities
-    share = present[:n_clean] * weight[:n_clean, None]
-    share = share / np.maximum(share.sum(axis=0), 1e-12)
-    mean = (features[:n_clean] * share[..., None]).sum(axis=0)
-    sd = (((features[:n_clean] - mean) ** 2) * share[..., None]).sum(axis=0)
-    sd = np.sqrt(sd) + 1e-3
+    M = linear.shape[1]
+    clean = slice(n_clean)
+    mean, sd = _moments(features[clean], present[clean] * weight[clean, None])
+    limit = _limits(evidence[clean], present[clean])
+    linear_limit = _limits(linear[clean], present[clean, :M])
+    E = evidence * cut(evidence, limit)[..., None]
+    L = linear * cut(linear, linear_limit)[..., None]
     bias0 = np.full(S, LOG_TRUST)
     bias0[M:] = LOG_JOINT_TRUST
     coef0 = np.zeros((S, G))
+    w = weight.astype(np.float64).copy()
     if n > n_clean:  # without corrupted rows, only the rows say what the unusual means
         coef0[:, -N_SCORES:] = OOD_COEF[is_classification] / N_SCORES
-    w = weight.astype(np.float64).copy()
-    if n > n_clean:
-        w[n_clean:] *= CORRUPTED_WEIGHT * w[:n_clean].sum() / w[n_clean:].sum()
-    tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in (evidence, w)]
-    E, W = tensors
-    X = torch.from_numpy(standardise(features, mean, sd))
-    here = torch.from_numpy(present.astype(np.float64))
-    start = (np.exp(bias0)[:, None] * evidence[:n_clean]).sum(axis=1)
-    loss = held_out_loss(y, log_prior, start, w[:n_clean], is_classification)
-    R = torch.from_numpy(joint_rest)
+        w[n_clean:] *= CORRUPTED_WEIGHT * w[clean].sum() / w[n_clean:].sum()
+    spread = np.full(G, COEF_SD)
+    spread[-N_SCORES:] = OOD_COEF_SD
+    scale0 = np.array([LINEAR_SCALE if np.any(linear) else 0.0])
+    start = (np.exp(bias0)[:, None] * E[clean]).sum(axis=1)
+    loss = held_out_loss(y, log_prior, start, w[clean], is_classification)
+    own, added, x, here, rows = (
+        torch.from_numpy(np.ascontiguousarray(a, dtype=np.float64))
+        for a in (E, L, standardise(features, mean, sd), present, w)
+    )
+    b0, theta0, sd0, k0 = (torch.from_numpy(a) for a in (bias0, coef0, spread, scale0))
 
-    def objective(b: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-        a = torch.exp((b + (X * theta).sum(dim=-1)).clamp(-12, 2)) * here
-        total = (a[..., None] * E).sum(dim=1)
+    def objective(
+        b: torch.Tensor, theta: torch.Tensor, k: torch.Tensor
+    ) -> torch.Tensor:
+        trust = torch.exp((b + (x * theta).sum(dim=-1)).clamp(-12, 2)) * here
+        parts = trust[..., None] * own
+        total = parts.sum(dim=1) + k * (trust[:, :M, None] * added).sum(dim=1)
         each = loss(total)
         if S > M:
-            size = (a[:, M:] * R).abs().mean(dim=-1)
-            joint = size / (size + total.abs().mean(dim=-1) + 1e-6)
-        else:
-            joint = torch.zeros(())
-        away = ((b - torch.from_numpy(bias0)) / BIAS_SD).square().sum()
-        away = away + ((theta - torch.from_numpy(coef0)) / COEF_SD).square().sum()
-        return (((each + JOINT_PENALTY * joint) * W).sum() + 0.5 * away) / W.sum()
+            joint = parts[:, M].abs().mean(dim=-1)
+            share = joint / (joint + total.abs().mean(dim=-1) + 1e-6)
+            each = each + JOINT_PENALTY * share
+        away = ((b - b0) / BIAS_SD).square().sum()
+        away = away + ((theta - theta0) / sd0).square().sum()
+        away = away + ((k - k0) / LINEAR_SCALE_SD).square().sum()
+        return ((each * rows).sum() + 0.5 * away) / rows.sum()
 
-    bias, coef = minimise(objective, bias0, coef0)
-    return Gate(bias, coef, mean, sd)
+    bias, coef, scale = minimise(objective, bias0, coef0, scale0)
+    return Gate(bias, coef, mean, sd, limit, linear_limit, float(scale[0]))
+
+
+def _moments(
+    features: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted mean and standard deviation of gate features, both (S, G)."""
+    share = (weight / np.maximum(weight.sum(axis=0), 1e-12))[..., None]
+    mean = (features * share).sum(axis=0)
+    return mean, np.sqrt((((features - mean) ** 2) * share).sum(axis=0)) + 1e-3
+
+
+def _limits(
+    evidence: NDArray[np.float64], present: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The size of each source's evidence that few held-out rows exceed, (S,)."""
+    size = np.abs(evidence).mean(axis=-1)
+    return np.array(
+        [
+            np.quantile(size[here, s], LIMIT_QUANTILE) if here.any() else 1.0
+            for s, here in enumerate(present.T)
+        ]
+    )
 
 
 def held_out_loss(

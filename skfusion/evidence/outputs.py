@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfusion.batch import ModalityBatch
-from skfusion.evidence.base_models import centre
+from skfusion.evidence.base_models import LinearModel, centre
 from skfusion.evidence.crossfit import BaseModels, Rows
 from skfusion.evidence.gate import Gate, gate_features
 from skfusion.evidence.mixing import Mix
@@ -191,22 +191,21 @@ class EvidenceModel:
         joint: str,
     ) -> Outputs:
         task, M = self.base.task, rows.present.shape[1]
-        e = self.mix(evidence)
+        e, present = self.mix(evidence), rows.present
         trust = self._trust(rows, evidence)
-        parts = trust[..., None] * e
-        contributions, rest = parts[:, :M], np.zeros_like(parts[:, 0])
+        own, linear = self.gate.factors(e, additive)
+        parts = (trust * own)[..., None] * e
+        contributions = parts[:, :M] + (trust[:, :M] * linear)[..., None] * additive
+        logits = task.log_prior + contributions.sum(axis=1)
+        rest = np.zeros_like(logits)
         if self.n_sources > M:
-            share = self.mix.shares_of(~np.isnan(evidence[..., 0]))[:, M]  # (n, K)
-            a = trust[:, M, None, None]
-            own = a * share[:, 1, None, None] * additive
-            contributions = contributions + own
-            rest = parts[:, M] - own.sum(axis=1)
+            logits, rest = logits + parts[:, M], parts[:, M]
             if joint == "shared":
+                share = self.mix.shares_of(~np.isnan(evidence[..., 0]))[:, M]  # (n, K)
+                factor = (trust * own)[:, M, None, None]
                 shared = self._shared(rows, share, evidence[:, M])
-                contributions = contributions + a * shared
+                contributions = contributions + factor * shared
                 rest = np.zeros_like(rest)
-        logits = task.log_prior + parts.sum(axis=1)
-        present = rows.present
         weights = weights_of(contributions, present)
         alone = e[:, :M] * present[..., None]
         return Outputs(logits, alone, weights, contributions, rest, trust[:, :M])
@@ -215,9 +214,9 @@ class EvidenceModel:
         self, rows: Rows, evidence: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """How far each source is believed, (n, S)."""
-        task, speaks = self.base.task, speaking(evidence)
+        task, speaks, mixed = self.base.task, speaking(evidence), self.mix(evidence)
         features = gate_features(
-            self.mix(evidence),
+            mixed,
             ood_scores(self.densities, rows.batch, rows.features),
             speaks,
             task.log_prior,
@@ -240,7 +239,7 @@ class EvidenceModel:
         present = rows.present
         n, M = present.shape
         said = np.nan_to_num(evidence)
-        tables = np.einsum("nk,nkc->nc", share[:, 2:], said[:, 2:])
+        tables = np.einsum("nk,nkc->nc", share[:, 1:], said[:, 1:])
         even = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
         out = even[..., None] * tables[:, None]
         if not np.isnan(evidence[:, 0]).all():
@@ -269,18 +268,17 @@ class EvidenceModel:
         shares = self.mix.shares_of(~np.isnan(evidence[..., 0]))  # (n, S, K)
         trust = self._trust(rows, evidence)
         total = out.contributions[:, m]
-        factor = trust[:, m] * shares[:, m, 0]
+        own, linear = self.gate.factors(self.mix(evidence), additive)
+        believed = trust[:, m] * own[:, m]
         tokens = token_contributions(self.networks_for(len(batch)), batch, m)
-        values = factor[:, None, None] * tokens
-        M = rows.present.shape[1]
+        values = (believed * shares[:, m, 0])[:, None, None] * tokens
         name = batch.names[m]
         modality, block = batch.modalities[name], batch.blocks[name]
-        models = [(self.base.linear[m], trust[:, m] * shares[:, m, 1])] if (
-            self.base.names
-        ) else []
+        models: list[tuple[LinearModel | None, NDArray[np.float64]]] = []
+        if self.base.names:
+            models.append((self.base.linear[m], believed * shares[:, m, 1]))
         if self.base.joint_linear is not None:
-            own = trust[:, M] * shares[:, M, 1]
-            models.append((self.base.joint_linear[m], own))
+            models.append((self.base.joint_linear[m], trust[:, m] * linear[:, m]))
         for model, weight in models:
             terms = None
             if model is not None:
