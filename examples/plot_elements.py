@@ -77,8 +77,12 @@ for name, line in zip(["image", "sound"], axes, strict=True):
         display.plot(ax, row=k)
         digit = b_test.iloc[chosen[k]]
         ax.set_title(f"a {digit}: {name}", fontsize=10, loc="left")
+        legend = ax.get_legend()
+        handles, labels = legend.legend_handles, [t.get_text() for t in legend.texts]
+        legend.remove()
 for ax in axes[1, 1:]:
     ax.set_ylabel("")
+fig.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
 fig.suptitle("What each patch and each stretch of sound added")
 
 # %%
