@@ -16,7 +16,7 @@ The data here are made up, so that the true answer is known.
 # ----------------------------------
 # In each row either a text or a vector of numbers tells the class, and nothing says
 # which one. All candidates are scored by the log-likelihood of the truth, which rewards
-# honest probabilities.
+# probabilities that can be believed.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,7 +48,7 @@ help_of_both
 # %%
 # A modality that knows nothing
 # -----------------------------
-# Now the class stands in the numbers alone, and the text says nothing at all. An honest
+# Now the class stands in the numbers alone, and the text says nothing at all. A true
 # answer is not "yes".
 
 useless = make_multimodal_classification(

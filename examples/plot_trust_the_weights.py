@@ -69,8 +69,7 @@ reports["adaptive"]
 # Ordinary attention
 # ------------------
 # Its weights were only ever trained to lower the loss of the fused output. A noisy
-# modality is not one that it has met, and nothing taught it to doubt one: weights rise
-# about as often as they fall.
+# modality is met in training, but nothing says that its weight should fall.
 
 reports["attention"]
 
@@ -95,7 +94,7 @@ for ax, name in zip(axes.flat, train.views, strict=True):
             label=rule,
         )
     ax.axhline(1 / len(axes.flat), color="#7b8894", linestyle=":", label="even")
-    ax.set(title=f"noise on {name}", ylim=(0, None))
+    ax.set(title=f"noise on {name}", ylim=(0, 0.35))
     ax.spines[["top", "right"]].set_visible(False)
 for ax in axes[1]:
     ax.set_xlabel("standard deviation")
