@@ -1,5 +1,6 @@
 # Each target does all the set-up it needs; `make test` in a fresh clone is enough.
-#   make demo | test | lint | docs | bench (BENCH=quick|full) | setup | clean
+#   make demo | test | lint | docs | setup | clean
+#   make bench (BENCH=quick|full) | bench-speed | bench-trust | bench-headline
 # PYTHON chooses the interpreter of the environment, VENV its folder.
 
 PYTHON ?= python3
@@ -20,7 +21,8 @@ WIDEDEEP := build/venv-widedeep
 WIDEDEEP_STAMP := $(WIDEDEEP)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench bench-data clean
+.PHONY: help setup demo test lint docs clean \
+	bench bench-data bench-speed bench-trust bench-headline
 
 help:
 	@echo "make setup  an environment in $(VENV)"
@@ -30,6 +32,8 @@ help:
 	@echo "make docs   the documentation, into docs/_build/html"
 	@echo "make bench  the comparison with other methods (BENCH=quick or BENCH=full),"
 	@echo "            on the data in SKFUSION_BENCH_DATA; tables into docs/benchmarks"
+	@echo "make bench-speed, bench-trust, bench-headline"
+	@echo "            the other benchmarks; see benchmarks/README.md"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -79,8 +83,22 @@ bench-data:
 
 # One thread a fit, so that seconds can be compared. What is there is not run again.
 bench: bench-data $(BENCH_STAMP) $(WIDEDEEP_STAMP)
-	$(BIN)/python benchmarks/compare.py --threads 1 $(if $(filter quick,$(BENCH)),--quick)
-	$(BIN)/python benchmarks/compare_report.py
+	$(BIN)/python -m benchmarks.compare --threads 1 $(if $(filter quick,$(BENCH)),--quick)
+	$(BIN)/python -m benchmarks.compare.report
+
+bench-speed: bench-data $(BENCH_STAMP) $(WIDEDEEP_STAMP)
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.speed.growth
+	$(BIN)/python -m benchmarks.speed.busy
+	$(BIN)/python -m benchmarks.speed.report
+
+bench-trust: bench-data $(SETUP_STAMP)
+	$(BIN)/python -m benchmarks.trust
+	$(BIN)/python -m benchmarks.trust.report
+
+bench-headline: bench-data $(SETUP_STAMP)
+	$(BIN)/python -m benchmarks.headline --threads 1
+	$(BIN)/python -m benchmarks.headline.report
 
 clean:
 	rm -rf build dist docs/_build docs/auto_examples .mypy_cache .pytest_cache .ruff_cache

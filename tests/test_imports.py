@@ -39,7 +39,7 @@ PUBLIC = {
     "skfusion.modalities",
 }
 #: What has to reach deeper, and how deep: it times the training loop itself.
-EXCEPTIONS = {"training_speed.py": {"skfusion.network", "skfusion.training"}}
+EXCEPTIONS = {"training_step.py": {"skfusion.network", "skfusion.training"}}
 
 
 class Import(NamedTuple):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
-from benchmarks import make_datasets as maker
+from benchmarks.common import make_datasets as maker
 from skfusion.datasets import (
     load_clothing_reviews,
     load_handwritten_views,

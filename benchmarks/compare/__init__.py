@@ -1,0 +1,1 @@
+"""The package against other methods, and its ablation."""

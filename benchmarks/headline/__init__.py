@@ -1,0 +1,1 @@
+"""Single tasks, each with a target of its own."""

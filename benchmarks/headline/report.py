@@ -1,0 +1,36 @@
+"""Turn benchmarks/results/headline.csv into the table of docs/benchmarks.rst.
+
+    python -m benchmarks.headline.report
+
+`python -m benchmarks.headline` writes that file; of each task and seed the newest run
+counts.
+"""
+
+import pandas as pd
+
+from benchmarks.common.provenance import RESULTS, ROOT
+from benchmarks.common.text import frame_table, write_fragments
+from benchmarks.headline.table import TASKS, summary
+
+
+def table(rows: pd.DataFrame) -> str:
+    """The newest figures, those that miss their target in bold."""
+    rows = rows.drop_duplicates(["task", "seed", "measure"], keep="last")
+    found = summary(rows, list(TASKS))
+    missed = found["met"] == "MISSED"
+    found.loc[missed, "mean"] = "**" + found.loc[missed, "mean"] + "**"
+    commits = ", ".join(f"``{code}``" for code in sorted(set(rows["code"])))
+    threads = ", ".join(sorted(set(rows["threads"].astype(str))))
+    text = frame_table(found.drop(columns="met").set_index("task"))
+    return f"{text}\n\n*Measured with the package at* {commits}; *threads:* {threads}."
+
+
+def main() -> None:
+    """Read the rows, write the table."""
+    rows = pd.read_csv(RESULTS / "headline.csv", dtype={"code": str})
+    folder = ROOT / "docs" / "benchmarks"
+    write_fragments("benchmarks.headline.report", folder, {"headline": table}, rows)
+
+
+if __name__ == "__main__":
+    main()

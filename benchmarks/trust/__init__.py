@@ -1,0 +1,1 @@
+"""How far weights, contributions and probabilities can be trusted."""
