@@ -16,7 +16,7 @@ The data here are made up, so that the true answer is known.
 # ----------------------------------
 # In each row either a text or a vector of numbers tells the class, and nothing says
 # which one. All candidates are scored by the log-likelihood of the truth, which rewards
-# honest probabilities.
+# probabilities that can be believed.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,7 +25,7 @@ from skfusion import FusionClassifier
 from skfusion.datasets import make_multimodal_classification
 from skfusion.inspection import LearningCurvesDisplay, does_fusion_help
 
-QUICK = {"max_epochs": 12, "n_folds": 1, "n_members": 4, "random_state": 0}
+QUICK = {"max_epochs": 12, "n_folds": 1, "random_state": 0}
 
 
 def views_of(made):
@@ -48,7 +48,7 @@ help_of_both
 # %%
 # A modality that knows nothing
 # -----------------------------
-# Now the class stands in the numbers alone, and the text says nothing at all. An honest
+# Now the class stands in the numbers alone, and the text says nothing at all. A true
 # answer is not "yes".
 
 useless = make_multimodal_classification(
@@ -90,7 +90,7 @@ for ax, (title, answer) in zip(axes, found.items(), strict=True):
 # which one hardly learned on rows held out; ``only text`` above, where it had all the
 # attention, tells the two apart: here there was nothing to learn.
 #
-# The solid losses are those of training, in which modalities are disturbed, absent and
+# The solid losses are those of training, in which modalities are corrupted, absent and
 # subject to dropout, so they may lie above those of held-out rows, which are clean.
 
 clf = FusionClassifier(views_of(useless), **QUICK).fit(useless.data, useless.target)

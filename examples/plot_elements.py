@@ -2,13 +2,14 @@
 Words, patches, frames and columns
 ==================================
 
-Inside a modality, attention weighs elements: the words of a text, the patches of a
-picture, the stretches of a sound, the columns of a table. `ElementsDisplay` shows them
-so that a person can look at them; in a notebook it shows itself.
+What a modality adds to a prediction is a sum over its elements: the words of a text,
+the patches of a picture, the stretches of a sound, the columns of a table. Each adds
+with a sign, and exactly. `ElementsDisplay` shows them so that a person can look at
+them; in a notebook it shows itself.
 
-The shade says how far an element stands out among those of its row. Its weight says
-that it was *looked at*, not what it speaks for. Whether the heavy ones matter is
-measured at the end.
+Blue speaks for the class that is predicted, orange against it. What is no sum over
+elements (boosted trees, for instance) is given as the rest. Whether the prediction
+hangs on the elements that add most is measured at the end.
 
 Set ``SKFUSION_DEMO=short`` to run on fewer rows.
 """
@@ -41,14 +42,16 @@ reviews = FusionClassifier(
 ).fit(X_train.head(n_rows), y_train.head(n_rows))
 
 # %%
-# The first four test reviews of 25 to 35 words:
+# The first four test reviews of 25 to 35 words. A column of
+# ``reviews.element_contributions(X, "review").elements[i]`` holds the same numbers.
 
 length = X_test["Review Text"].str.split().str.len()
 rows = np.flatnonzero(length.between(25, 35))[:4]
 ElementsDisplay.from_estimator(reviews, X_test, "review", rows=rows)
 
 # %%
-# and the columns of the first of them, with what stood there:
+# and the columns of the first of them, with what stood there. Here most of what the
+# modality adds is not additive: boosted trees read columns together.
 
 ElementsDisplay.from_estimator(reviews, X_test, "facts", rows=rows[:1])
 
@@ -56,9 +59,7 @@ ElementsDisplay.from_estimator(reviews, X_test, "facts", rows=rows[:1])
 # Patches and frames
 # ------------------
 # A handwritten digit and a recording of the same digit. The picture is drawn as the
-# model read it; the sound is its spectrogram, from low to high. Full orange is the
-# heaviest element of the row; where all are pale, none stands out. In these pictures
-# weights are nearly even: the heaviest patch has little more than an even share.
+# model read it; the sound is its spectrogram, from low to high.
 
 A_train, b_train = load_spoken_digits(subset="train", return_X_y=True)
 A_test, b_test = load_spoken_digits(subset="test", return_X_y=True)
@@ -76,16 +77,20 @@ for name, line in zip(["image", "sound"], axes, strict=True):
         display.plot(ax, row=k)
         digit = b_test.iloc[chosen[k]]
         ax.set_title(f"a {digit}: {name}", fontsize=10, loc="left")
+        legend = ax.get_legend()
+        handles, labels = legend.legend_handles, [t.get_text() for t in legend.texts]
+        legend.remove()
 for ax in axes[1, 1:]:
     ax.set_ylabel("")
-fig.suptitle("Where it looked and listened")
+fig.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+fig.suptitle("What each patch and each stretch of sound added")
 
 # %%
-# Do the heavy ones matter?
-# -------------------------
-# The heaviest fifth of the elements of each row is hidden, and then, for comparison, a
-# random fifth. The figures are how many times more log-probability the prediction loses
-# by the heavy ones.
+# Does the prediction hang on them?
+# ---------------------------------
+# The heaviest fifth of the elements of each row, those that add most in size, is
+# hidden, and then, for comparison, a random fifth. The figures are how many times more
+# log-probability the prediction loses by the heavy ones.
 
 
 def by_elements(model, X, y):

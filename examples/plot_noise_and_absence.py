@@ -3,11 +3,11 @@ Noise, absence, and what training never saw
 ===========================================
 
 A sensor fails, a picture is out of focus, somebody talks in the background. How does
-the accuracy bend? `robustness_curve` disturbs rows more and more, and scores a fitted
+the accuracy fall? `robustness_curve` corrupts rows more and more, and scores a fitted
 estimator on each level; `RobustnessCurveDisplay` draws the curves of several.
 
 Adaptive fusion is compared with plain concatenation, ``fusion="concat"``, which has the
-same encoders and has trained on the same disturbed rows. The experts, which
+same encoders and has trained on the same corrupted rows. The base models, which
 concatenation cannot have, are switched off, so that the rule of fusion is all that
 differs.
 
@@ -37,7 +37,7 @@ models = {
     rule: FusionClassifier(
         views,
         fusion=rule,
-        experts=None,
+        base_models=None,
         max_epochs=8 if SHORT else 20,
         random_state=0,
     ).fit(X_train, y_train)
@@ -55,7 +55,7 @@ for rule, model in models.items():
 
 
 def draw_curves(kinds, title):
-    """Curves of all models, a panel a kind of disturbance."""
+    """Curves of all models, a panel a kind of corruption."""
     fig, axes = plt.subplots(
         1,
         len(kinds),
@@ -73,7 +73,7 @@ def draw_curves(kinds, title):
     fig.suptitle(title)
 
 
-draw_curves(["missing", "swap", "noise"], "Disturbances that training knows")
+draw_curves(["missing", "swap", "noise"], "Corruptions that training knows")
 
 # %%
 # What it never saw
@@ -83,7 +83,7 @@ draw_curves(["missing", "swap", "noise"], "Disturbances that training knows")
 # has prepared the model for them.
 
 draw_curves(
-    ["blur", "occlusion", "band-pass", "babble"], "Disturbances that training never saw"
+    ["blur", "occlusion", "band-pass", "babble"], "Corruptions that training never saw"
 )
 
 # %%

@@ -3,12 +3,12 @@ Can the weights be trusted?
 ===========================
 
 An attention weight looks like an explanation: this modality counted so much in this
-row. Whether that is true can be tested. If a modality is spoilt, its weight should
+row. Whether that is true can be tested. If a modality is corrupted, its weight should
 fall; where it is right by itself, it should be heavy; and if a heavy one is taken away,
 the prediction should suffer. `faithfulness_report` asks all this of a fitted estimator.
 
-Here it is asked of two: the default, whose trust is learned from disturbed rows, and an
-ordinary softmax attention.
+Here it is asked of two: the default, whose trust is learned from held-out rows, some of
+them corrupted on purpose, and an ordinary softmax attention.
 """
 
 # %%
@@ -48,16 +48,16 @@ for rule, model in models.items():
     print(f"{rule:10} accuracy {model.score(test.data, test.target):.3f}")
 
 # %%
-# The two are equally accurate: accuracy says nothing about the weights.
+# Accuracy says nothing about the weights, so they are tested on their own.
 #
 # The default
 # -----------
 # Each figure stands beside its target. The vectors of these views have no elements, so
 # nothing is said about elements here.
 #
-# Where a view is nearly always right, as ``pix``, ``fac`` and ``kar`` are, its weight
-# within the view does not follow where it is right: weights are relative, so it is
-# heaviest where the *other* views are at a loss, which are the hard rows.
+# A weight is a share of what all views add in the row. So within a view that is nearly
+# always right, it follows where the *other* views know less, more than where this one
+# errs.
 
 reports = {
     rule: faithfulness_report(model, test.data, test.target)
@@ -69,8 +69,7 @@ reports["adaptive"]
 # Ordinary attention
 # ------------------
 # Its weights were only ever trained to lower the loss of the fused output. A noisy
-# modality is not one that it has met, and nothing told it to look away: weights rise
-# about as often as they fall.
+# modality is met in training, but nothing says that its weight should fall.
 
 reports["attention"]
 
@@ -95,7 +94,7 @@ for ax, name in zip(axes.flat, train.views, strict=True):
             label=rule,
         )
     ax.axhline(1 / len(axes.flat), color="#7b8894", linestyle=":", label="even")
-    ax.set(title=f"noise on {name}", ylim=(0, 0.25))
+    ax.set(title=f"noise on {name}", ylim=(0, 0.35))
     ax.spines[["top", "right"]].set_visible(False)
 for ax in axes[1]:
     ax.set_xlabel("standard deviation")
@@ -105,8 +104,8 @@ axes[0, 0].legend(frameon=False)
 fig.suptitle("Does the weight of a noisy view fall?")
 
 # %%
-# Whom it trusts
-# --------------
+# What it relies on
+# -----------------
 # With weights that have been tested, it is worth looking at them: by class, the mean
 # weight of each view.
 

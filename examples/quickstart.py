@@ -6,8 +6,8 @@ A shop's customers wrote 22,641 reviews. Each has a title, a text, the customer'
 and where in the shop the garment hangs. Will the customer recommend it?
 
 The usual answer concatenates TF-IDF, one-hot columns and numbers, and fits a logistic
-regression. Here the text and the facts are two *modalities*, fused by adaptive
-attention, and afterwards the model says what it looked at.
+regression. Here the text and the facts are two *modalities*, and a prediction is a sum:
+of what each modality adds, and inside each modality of what each word or column adds.
 
 Set ``SKFUSION_DEMO=short`` to run on few rows in less than a minute.
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -128,58 +129,98 @@ print_row(
 # %%
 # What it relied on
 # -----------------
-# Each row has its own weights, which sum to 1. The *joint share* is the part of the
-# output that belongs to no single modality.
+# The network and fast scikit-learn models, the *base models*, learn side by side. What
+# each of them counts in the evidence of a modality is decided on rows that none of them
+# has learned from; so are the weights of the modalities. Weights of one row sum to 1.
+# The *joint share* is the part of the output that belongs to no single modality.
 
 weights = clf.modality_weights(X_test)
 joint = clf.joint_share(X_test)
+print(clf.base_model_weights_.round(2).to_string())
 print("mean weight on the test rows:")
 for name, weight in zip(clf.modality_names_, weights.mean(axis=0), strict=True):
     print(f"  {name:10}{weight:6.2f}")
 print(f"joint share {joint.mean():6.2f}")
 
 # %%
-# What it looked at
-# -----------------
+# A prediction is a sum
+# ---------------------
 # The first two recommended and the first two not recommended test reviews of 30 to 42
-# words that have a title: nobody picked them for looking well. Words and facts are
-# shaded by their weight inside their modality, relative to the heaviest one there.
+# words that have a title: nobody picked them for looking well. Their log-odds of a
+# recommendation begin with those of the class shares; each modality, and the joint
+# part, adds to them; and the sum is the prediction.
+
+length = X_test["Review Text"].str.split().str.len()
+fit_for_print = np.asarray(length.between(30, 42) & X_test.notna().all(axis=1))
+chosen = np.concatenate(
+    [np.flatnonzero(fit_for_print & (y_test == label))[:2] for label in (1, 0)]
+)
+rows, truths = X_test.iloc[chosen], y_test.iloc[chosen]
+
+
+def in_favour(values):
+    """Log-odds of the second class against the first."""
+    return values[..., 1] - values[..., 0]
+
+
+added, joint_part = clf.modality_contributions(rows)
+sums = pd.DataFrame(in_favour(added), columns=clf.modality_names_)
+sums.insert(0, "class shares", in_favour(np.log(clf.class_prior_)))
+sums["joint part"] = in_favour(joint_part)
+sums["sum"] = sums.sum(axis=1)
+print(sums.round(2).to_string())
+gap = sums["sum"] - in_favour(np.log(clf.predict_proba(rows)))
+print(f"largest gap to predict_proba: {np.abs(gap).max():.0e}")
+
+# %%
+# What each word added
+# --------------------
+# Inside a modality the words, or the columns, add up as well. What is no sum over them
+# (boosted trees, constants) is the *rest*. In the picture all four reviews share one
+# scale: blue speaks for a recommendation, orange against it.
 
 INK, FAINT, PAPER = "#22303c", "#7b8894", "#f6f7f9"
-COLORS = {"review": "#f28e2b", "facts": "#4e79a7"}
-WIDTH, LEFT, TEXT_RIGHT, PANEL = 12.0, 0.45, 8.35, 8.85  # inches
+FOR, AGAINST = "#1f77c8", "#f08614"
+WIDTH, LEFT, TEXT_RIGHT, PANEL = 12.0, 0.45, 8.2, 8.65  # inches
 LINE = 0.265
 
+elements = {}  # modality -> one Series a row: element -> what it added
+rest = {}  # modality -> what is no sum over elements, a number a row
+for name in clf.modality_names_:
+    parts = clf.element_contributions(rows, name)
+    elements[name] = [frame[1] - frame[0] for frame in parts.elements]
+    rest[name] = in_favour(parts.rest)
+SCALE = max(values.abs().max() for found in elements.values() for values in found)
 
-def words_with_weights(row, element):
-    """Split the texts of a row at spaces; give each piece its word's weight.
 
-    `element` holds the words as the model read them, in order, without punctuation.
+def words_with_values(row, values):
+    """Split the texts of a row at spaces; give each piece what its words added.
+
+    `values` holds the words as the model read them, in order, without punctuation.
     """
     lines = []
-    words = list(zip(element.index, element / element.max(), strict=True))
+    words = list(values.items())
     for column in TEXTS:
         pieces = []
         for piece in row[column].split():
-            shade, at = 0.0, 0
+            value, at = 0.0, 0
             while words and (found := piece.find(words[0][0], at)) >= 0:
                 at = found + len(words[0][0])
-                shade = max(shade, words.pop(0)[1])
-            pieces.append((piece, shade))
+                value += words.pop(0)[1]
+            pieces.append((piece, value))
         lines.append(pieces)
     return lines
 
 
-def facts_with_weights(row, element):
-    """The cells of a row, with the weight of each."""
-    shades = element / element.max()
-    return [(f"{name}: {row[name]}", shade) for name, shade in shades.items()]
+def facts_with_values(row, values):
+    """The cells of a row, with what each added."""
+    return [(f"{name}: {row[name]}", value) for name, value in values.items()]
 
 
-def write(ax, pieces, y, color, *, gap=0.07, **style):
+def write(ax, pieces, y, *, gap=0.07, **style):
     """Write pieces from the height `y` down, wrapped and shaded; return the next."""
     x = LEFT
-    for piece, shade in pieces:
+    for piece, value in pieces:
         text = ax.text(
             x, y, piece, va="center", color=INK, parse_math=False, zorder=3, **style
         )
@@ -187,6 +228,7 @@ def write(ax, pieces, y, color, *, gap=0.07, **style):
         if box.x1 > TEXT_RIGHT:
             x, y = LEFT, y - LINE
             text.set_position((x, y))
+        shade = min(abs(value) / SCALE, 1)
         if shade > 0.04:
             ax.add_patch(
                 FancyBboxPatch(
@@ -195,8 +237,8 @@ def write(ax, pieces, y, color, *, gap=0.07, **style):
                     0.17,
                     boxstyle="round,pad=0.028",
                     linewidth=0,
-                    facecolor=color,
-                    alpha=0.85 * shade,
+                    facecolor=FOR if value > 0 else AGAINST,
+                    alpha=0.75 * shade,
                     zorder=2,
                 )
             )
@@ -204,25 +246,63 @@ def write(ax, pieces, y, color, *, gap=0.07, **style):
     return y - LINE
 
 
-def draw_bar(ax, y, name, value, color):
+def draw_bar(ax, y, name, value):
     """A bar from 0 to 1 with its name and its value."""
-    left, width = PANEL + 0.85, 1.35
+    left, width = PANEL + 0.95, 1.4
     ax.text(PANEL, y, name, va="center", color=INK, fontsize=10)
     ax.add_patch(Rectangle((left, y - 0.07), width, 0.14, color="#e3e7eb", zorder=2))
-    ax.add_patch(
-        Rectangle((left, y - 0.07), width * value, 0.14, color=color, zorder=3)
-    )
+    ax.add_patch(Rectangle((left, y - 0.07), width * value, 0.14, color=INK, zorder=3))
     ax.text(left + width + 0.1, y, f"{value:.2f}", va="center", color=INK, fontsize=10)
 
 
-def draw_review(ax, top, row, truth, p, weight, elements):
-    """Draw one card downwards from the height `top`; return where it ends."""
-    title, body = words_with_weights(row, elements["review"])
-    facts = facts_with_weights(row, elements["facts"])
-    y = write(ax, title, top - 0.3, COLORS["review"], fontsize=12, weight="bold")
-    y = write(ax, body, y - 0.04, COLORS["review"], fontsize=10.5)
-    y = write(ax, facts, y - 0.07, COLORS["facts"], fontsize=8.5, gap=0.16)
-    bottom = min(y + 0.02, top - 1.72)
+def write_sum(ax, y, terms):
+    """The log-odds as a sum, each term in the colour of its sign."""
+    x = LEFT
+    for name, value in terms.items():
+        color = (
+            INK if name in ("sum", "class shares") else FOR if value > 0 else AGAINST
+        )
+        label = f"= {value:+.2f}" if name == "sum" else f"{value:+.2f} {name}"
+        text = ax.text(
+            x, y, label, va="center", color=color, fontsize=10, weight="bold"
+        )
+        box = text.get_window_extent().transformed(ax.transData.inverted())
+        x = box.x1 + 0.2
+    ax.text(x, y, "log-odds", va="center", color=FAINT, fontsize=9)
+
+
+def draw_review(ax, top, i):
+    """Draw the card of a row downwards from the height `top`; return where it ends."""
+    row = rows.iloc[i]
+    title, body = words_with_values(row, elements["review"][i])
+    y = write(ax, title, top - 0.3, fontsize=12, weight="bold")
+    y = write(ax, body, y - 0.04, fontsize=10.5)
+    facts = facts_with_values(row, elements["facts"][i])
+    y = write(ax, facts, y - 0.07, fontsize=8.5, gap=0.16)
+    write_sum(ax, y - 0.1, sums.iloc[i])
+    left = ", ".join(f"{values[i]:+.2f} of {name}" for name, values in rest.items())
+    ax.text(
+        LEFT, y - 0.36, f"in this, {left} belongs to no single word or column",
+        va="center", color=FAINT, fontsize=8.5,
+    )  # fmt: skip
+    label, good = "not recommended", AGAINST
+    if truths.iloc[i]:
+        label, good = "recommended", FOR
+    ax.text(PANEL, top - 0.3, "truth", va="center", color=FAINT, fontsize=10)
+    ax.text(
+        PANEL + 0.95, top - 0.3, label, va="center", color=good, fontsize=10.5,
+        weight="bold",
+    )  # fmt: skip
+    draw_bar(ax, top - 0.58, "P(recom.)", proba[chosen[i]])
+    ax.text(
+        PANEL, top - 0.88, "weight of each modality", va="center", color=FAINT,
+        fontsize=9,
+    )  # fmt: skip
+    for k, (name, value) in enumerate(
+        zip(clf.modality_names_, weights[chosen[i]], strict=True)
+    ):
+        draw_bar(ax, top - 1.12 - 0.25 * k, name, value)
+    bottom = min(y - 0.55, top - 1.6)
     ax.add_patch(
         FancyBboxPatch(
             (0.25, bottom),
@@ -234,68 +314,44 @@ def draw_review(ax, top, row, truth, p, weight, elements):
             zorder=1,
         )
     )
-    good = "#2a9d6f" if truth else "#d1495b"
-    label = "recommended" if truth else "not recommended"
     ax.add_patch(
         Rectangle((0.25, bottom + 0.09), 0.06, top - bottom - 0.18, color=good)
     )
-    ax.text(PANEL, top - 0.3, "truth", va="center", color=FAINT, fontsize=10)
-    ax.text(
-        PANEL + 0.85, top - 0.3, label, va="center", color=good, fontsize=10.5,
-        weight="bold",
-    )  # fmt: skip
-    draw_bar(ax, top - 0.6, "P(recom.)", p, INK)
-    ax.text(
-        PANEL, top - 0.93, "weight of each modality", va="center", color=FAINT,
-        fontsize=9,
-    )  # fmt: skip
-    for i, (name, value) in enumerate(weight.items()):
-        draw_bar(ax, top - 1.18 - 0.27 * i, name, value, COLORS[name])
     return bottom - 0.14
 
 
-length = X_test["Review Text"].str.split().str.len()
-fit_for_print = np.asarray(length.between(30, 42) & X_test.notna().all(axis=1))
-chosen = np.concatenate(
-    [np.flatnonzero(fit_for_print & (y_test == label))[:2] for label in (1, 0)]
-)
-rows, truths = X_test.iloc[chosen], y_test.iloc[chosen]
-elements = {name: clf.element_weights(rows, name) for name in clf.modality_names_}
-
-height = 9.4
+height = 12.0
 fig = plt.figure(figsize=(WIDTH, height), facecolor=PAPER)
 ax = fig.add_axes((0, 0, 1, 1))
 ax.set(xlim=(0, WIDTH), ylim=(0, height))
 ax.axis("off")
 ax.text(
-    0.25, height - 0.38, "What the model looked at", fontsize=17, weight="bold",
-    color=INK, va="center",
+    0.25, height - 0.38, "What each word and each fact added", fontsize=17,
+    weight="bold", color=INK, va="center",
 )  # fmt: skip
-ax.text(
-    0.25, height - 0.72, "words and facts shaded by their weight inside the modality",
-    fontsize=10.5, color=FAINT, va="center",
-)  # fmt: skip
-top = height - 1.0
-for i, position in enumerate(chosen):
-    top = draw_review(
-        ax,
-        top,
-        rows.iloc[i],
-        truths.iloc[i],
-        proba[position],
-        dict(zip(clf.modality_names_, weights[position], strict=True)),
-        {name: elements[name][i] for name in clf.modality_names_},
+x = 0.25
+for words, color in (
+    ("for a recommendation", FOR), ("against it", AGAINST), ("all on one scale", FAINT)
+):  # fmt: skip
+    text = ax.text(
+        x, height - 0.72, words, fontsize=10.5, color=color, va="center", weight="bold"
     )
+    x = text.get_window_extent().transformed(ax.transData.inverted()).x1 + 0.25
+top = height - 1.0
+for i in range(len(chosen)):
+    top = draw_review(ax, top, i)
 # The cards are as high as their texts: cut off what they left free.
 fig.set_size_inches(WIDTH, height - top)
 ax.set_ylim(top, height)
 
 folder = Path(__file__).parent if "__file__" in globals() else Path.cwd()
 path = folder.resolve() / "quickstart.png"
-fig.savefig(path, dpi=130, facecolor=PAPER)
+fig.savefig(path, dpi=110, facecolor=PAPER)
 print(f"picture: {path}")
 
 # %%
-# The same numbers are arrays and Series: here, the heaviest words of the last review.
+# The same numbers are arrays and frames: here, the words of the last review that count
+# most, and what they added to the log-odds of each class.
 
-elements["review"][-1].sort_values(ascending=False).head(6).round(3)
+last = clf.element_contributions(rows, "review").elements[-1]
+last.loc[~last.index.duplicated()].sort_values(1, key=abs, ascending=False).head(6)

@@ -4,7 +4,7 @@ Digits that are written and spoken
 
 Each row holds a picture of a handwritten digit and a recording of the same digit. A
 model that knows both should be better than with either alone, should do without one
-where it is missing, and should trust the other one where one is spoilt.
+where it is missing, and should rely on the other one where one is corrupted.
 
 Set ``SKFUSION_DEMO=short`` for a run of a few epochs.
 """
@@ -108,19 +108,19 @@ print(f"accuracy with holes      {found:.3f}")
 print(f"what masking predicts    {expected:.3f}")
 
 # %%
-# Whom it trusts when one is spoilt
-# ---------------------------------
+# What it relies on when one is corrupted
+# ---------------------------------------
 # Strong noise on the pictures, and then on the sounds. The model was never told which
 # one is noisy.
 
 
-def spoil_image(pixels):
+def corrupt_image(pixels):
     """Grey noise in which little of the digit is left."""
     noise = rng.normal(0, 130, pixels.shape)
     return np.clip(0.5 * pixels + 60 + noise, 0, 255).astype(np.uint8)
 
 
-def spoil_sound(cell):
+def corrupt_sound(cell):
     """White noise twice as strong as the voice."""
     samples, rate = cell
     noise = rng.normal(0, 2 * samples.std(), samples.shape)
@@ -128,46 +128,62 @@ def spoil_sound(cell):
 
 
 noisy = {
-    "nothing spoilt": X_test,
-    "image spoilt": X_test.assign(
-        image=pd.Series(map(spoil_image, X_test["image"]), dtype=object)
+    "nothing corrupted": X_test,
+    "image corrupted": X_test.assign(
+        image=pd.Series(map(corrupt_image, X_test["image"]), dtype=object)
     ),
-    "sound spoilt": X_test.assign(
-        sound=pd.Series(map(spoil_sound, X_test["sound"]), dtype=object)
+    "sound corrupted": X_test.assign(
+        sound=pd.Series(map(corrupt_sound, X_test["sound"]), dtype=object)
     ),
 }
 weights = {name: clf.modality_weights(frame) for name, frame in noisy.items()}
-print(f"{'':16}{'accuracy':>9}{'weight of image':>17}{'of sound':>10}")
+print(f"{'':18}{'accuracy':>9}{'weight of image':>17}{'of sound':>10}")
 for name, frame in noisy.items():
     image, sound = weights[name].mean(axis=0)
     score = accuracy_score(y_test, clf.predict(frame))
-    print(f"{name:16}{score:9.3f}{image:17.2f}{sound:10.2f}")
+    print(f"{name:18}{score:9.3f}{image:17.2f}{sound:10.2f}")
 for m, name in enumerate(clf.modality_names_):
-    fell = weights[f"{name} spoilt"][:, m] < weights["nothing spoilt"][:, m]
-    print(f"{name} spoilt: its weight fell in {fell.mean():.0%} of the rows")
+    fell = weights[f"{name} corrupted"][:, m] < weights["nothing corrupted"][:, m]
+    print(f"{name} corrupted: its weight fell in {fell.mean():.0%} of the rows")
 
 # %%
-# What it looked at
-# -----------------
-# Patches of the picture and stretches of the sound, shaded by how far their weight is
-# above the lightest one there; below, the weight of each modality in that row. The
+# What each patch and each stretch of sound added
+# -----------------------------------------------
+# To the evidence for the true digit: blue for it, orange against it, patches and
+# stretches each on one scale; below, the weight of each modality in that row. The
 # columns are the first test rows of four digits.
 
 digits = [2, 4, 7, 9]
 chosen = [int(np.flatnonzero(y_test == digit)[0]) for digit in digits]
 rows = X_test.iloc[chosen]
-patches = clf.element_weights(rows, "image")
-stretches = clf.element_weights(rows, "sound")
 
 
-def stand_out(weights):
-    """Shades, 0 to 1; pale where the weights are nearly even."""
-    above = weights - weights.min()
-    return above / max(above.max(), 0.5 * weights.mean())
+def for_the_truth(name):
+    """What each element of a modality added to the true digit, a Series a row."""
+    frames = clf.element_contributions(rows, name).elements
+    return [frame[digit] for frame, digit in zip(frames, y_test[chosen], strict=True)]
 
+
+patches, stretches = for_the_truth("image"), for_the_truth("sound")
 
 INK, FAINT, PAPER = "#22303c", "#7b8894", "#f6f7f9"
-IMAGE, SOUND = "#f28e2b", "#4e79a7"
+IMAGE, SOUND = "#59a14f", "#b07aa1"
+FOR, AGAINST = "#1f77c8", "#f08614"
+
+
+def shades(found):
+    """Colour and opacity of each element, the same scale for all rows."""
+    largest = max(series.abs().max() for series in found)
+    return [
+        [
+            (element, FOR if value > 0 else AGAINST, 0.75 * abs(value) / largest)
+            for element, value in series.items()
+        ]
+        for series in found
+    ]
+
+
+patches, stretches = shades(patches), shades(stretches)
 
 fig, axes = plt.subplots(
     3,
@@ -180,19 +196,19 @@ fig, axes = plt.subplots(
 for column, position in enumerate(chosen):
     top, middle, bottom = axes[:, column]
 
-    side = max(patch[3] for patch in patches[column].index)
+    side = max(patch[3] for patch, _, _ in patches[column])
     top.imshow(255 - X_test["image"][position], cmap="gray", extent=(0, side, side, 0))
-    for (y0, x0, y1, x1), shade in stand_out(patches[column]).items():
+    for (y0, x0, y1, x1), color, alpha in patches[column]:
         top.add_patch(
-            Rectangle((x0, y0), x1 - x0, y1 - y0, color=IMAGE, alpha=0.75 * shade, lw=0)
+            Rectangle((x0, y0), x1 - x0, y1 - y0, color=color, alpha=alpha, lw=0)
         )
     top.set(xticks=[], yticks=[])
     top.set_title(f"a {y_test[position]}", color=INK, weight="bold")
 
     samples, rate = X_test["sound"][position]
     seconds = np.arange(len(samples)) / rate
-    for (begin, end), shade in stand_out(stretches[column]).items():
-        middle.axvspan(begin, end, color=SOUND, alpha=0.65 * shade, lw=0)
+    for (begin, end), color, alpha in stretches[column]:
+        middle.axvspan(begin, end, color=color, alpha=alpha, lw=0)
     middle.plot(seconds, samples / np.abs(samples).max(), color=INK, lw=0.5)
     middle.set(yticks=[], xlim=(0, seconds[-1]), ylim=(-1.05, 1.05))
     middle.set_xlabel("seconds", color=FAINT)
@@ -214,7 +230,9 @@ for column, position in enumerate(chosen):
         ax.tick_params(axis="x", colors=FAINT)
 axes[2, 0].set_xlabel("weight of image", color=IMAGE, weight="bold", loc="left")
 axes[2, -1].set_xlabel("weight of sound", color=SOUND, weight="bold", loc="right")
-fig.suptitle("Where the model looked and listened", color=INK, weight="bold", size=15)
+fig.suptitle(
+    "What each patch and each stretch of sound added", color=INK, weight="bold", size=15
+)
 
 folder = Path(__file__).parent if "__file__" in globals() else Path.cwd()
 path = folder.resolve() / "spoken_digits.png"
