@@ -80,7 +80,9 @@ def automatic_epochs(
         Steps that the fusion rule itself needs.
     """
     longest = round(min(MAX_EPOCHS, max(MIN_EPOCHS, ROWS_SHOWN / n)))
-    shown = max((longest if e is None else min(e, longest) for e in wanted), default=longest)
+    shown = max(
+        (longest if e is None else min(e, longest) for e in wanted), default=longest
+    )
     least = math.ceil(max(MIN_STEPS, min_steps) * batch_size / n)
     return max(shown, min(100, least))
 

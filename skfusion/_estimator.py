@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -27,11 +27,12 @@ from skfusion._defaults import (
     automatic_draws,
     automatic_folds,
 )
+from skfusion._explanations import Explanations
 from skfusion._sklearn import Interval, StrOptions, VisualBlock, fit_context
 from skfusion._validation import check_groups, check_weights, is_numeric
 from skfusion.balance.base import Balance
 from skfusion.batch import ModalityBatch
-from skfusion.corruption import Corruption, CorruptionPlan, Plans, corrupt_batch
+from skfusion.corruption import Corruption, Plans, corrupt_batch
 from skfusion.evidence.base_models import Task
 from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
 from skfusion.evidence.fit import fit_evidence, with_networks
@@ -68,7 +69,7 @@ class _Learned(NamedTuple):
     splits: list[Split]
 
 
-class BaseFusion(BaseEstimator, ABC):
+class BaseFusion(Explanations, BaseEstimator, ABC):
     """Base of `FusionClassifier` and `FusionRegressor`."""
 
     _is_classification: bool
@@ -171,15 +172,6 @@ class BaseFusion(BaseEstimator, ABC):
         weight : ndarray (n_samples,), with those of classes, 1 on average
         """
 
-    @abstractmethod
-    def _in_output_units(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Parts of the logits as a user reads them."""
-
-    @property
-    @abstractmethod
-    def _output_names(self) -> list[Any]:
-        """Names of the outputs: classes, or numbers of targets."""
-
     # ------------------------------------------------------------ parameters
 
     def set_params(self, **params: Any) -> Self:
@@ -198,7 +190,9 @@ class BaseFusion(BaseEstimator, ABC):
     # ------------------------------------------------------------ fit
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None
+    ) -> Self:
         """Learn from rows.
 
         A fit that fails, or that Ctrl-C ends before anything is learned, leaves the
@@ -250,7 +244,9 @@ class BaseFusion(BaseEstimator, ABC):
         # What cannot be learned is refused before the modalities are fitted.
         ones = np.ones(len(y)) if weight is None else weight
         _, prior, _ = self._encode_target(y, ones)
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = int(
+            check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        )
         rule = self._rule()
         if again:
             self._check_warm_start(rule, len(prior))
@@ -298,7 +294,7 @@ class BaseFusion(BaseEstimator, ABC):
         self.n_iter_ = len(self.history_)
         self.networks_ = networks = [fold.network for fold in folds]
         if not adaptive:
-            self._model = NetworkModel(networks, self._is_classification)
+            self._model = NetworkModel(networks)
             return
         splits = splits[: len(folds)]  # after Ctrl-C, the finished ones
         task = Task(
@@ -519,203 +515,6 @@ class BaseFusion(BaseEstimator, ABC):
         """What the model says of rows, its modalities in the user's order."""
         out = self._model.outputs(batch.in_order(self._names), joint=joint)
         return out.in_order([self._names.index(name) for name in batch.names])
-
-    def modality_weights(self, X: Any) -> NDArray[np.float64]:
-        """How much each modality was relied on, row by row.
-
-        Parameters
-        ----------
-        X : as in `predict`
-
-        Returns
-        -------
-        weights : ndarray of shape (n_samples, n_modalities)
-            Each modality's share of the size of all contributions, in the order of
-            `modality_names_`. Rows sum to 1; an absent modality has exactly 0, and a
-            row in which all are absent is all 0.
-        """
-        return self._outputs(self._batch(X)).weights
-
-    def modality_trust(self, X: Any) -> NDArray[np.float64]:
-        """How far each modality is believed in a row, whatever it says.
-
-        Returns
-        -------
-        trust : ndarray of shape (n_samples, n_modalities)
-            The factor of its evidence, at least 0; exactly 0 where it is absent. A
-            modality that is trusted and says nothing weighs nothing.
-        """
-        return self._outputs(self._batch(X)).trust
-
-    def modality_contributions(
-        self, X: Any, *, joint: str = "separate"
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What each modality, and the joint part, added to the output.
-
-        Parameters
-        ----------
-        X : as in `predict`
-        joint : {"separate", "shared"}, default="separate"
-            "shared" splits the joint part among the modalities, by exact Shapley
-            values of the joint part alone; there may be at most 10 modalities.
-
-        Returns
-        -------
-        contributions : ndarray of shape (n_samples, n_modalities, n_classes)
-            In the order of `modality_names_`. Of a classifier, signed contributions to
-            the log-odds of each class (centred, so that those of one row and modality
-            sum to 0); of a regressor, to the prediction in the units of `y`, of shape
-            (n_samples, n_modalities, n_targets). An absent modality has exactly 0.
-        joint : ndarray of shape (n_samples, n_classes)
-            What belongs to no single modality: 0 if "shared".
-
-        Notes
-        -----
-        ``log(class_prior_) + contributions.sum(axis=1) + joint`` are the logits whose
-        softmax is `predict_proba`; in a regression, the sum plus the mean of the
-        training target is the prediction.
-
-        References
-        ----------
-        Shapley (1953), "A value for n-person games".
-        """
-        if joint not in ("separate", "shared"):
-            raise ValueError(
-                "The 'joint' parameter of modality_contributions must be 'separate' or "
-                f"'shared'. Got {joint!r} instead."
-            )
-        out = self._outputs(self._batch(X), joint=joint)
-        return self._in_output_units(out.contributions), self._in_output_units(out.joint)
-
-    def joint_share(self, X: Any) -> NDArray[np.float64]:
-        """Share of the output that belongs to no single modality.
-
-        Returns
-        -------
-        share : ndarray of shape (n_samples,)
-            Between 0 (the output is the sum of what the modalities say) and 1.
-        """
-        return self._outputs(self._batch(X)).joint_share
-
-    def element_contributions(self, X: Any, modality: str) -> Bunch:
-        """What each element of a modality added to the output, with sign.
-
-        Parameters
-        ----------
-        X : as in `predict`
-        modality : str
-            One of `modality_names_`.
-
-        Returns
-        -------
-        found : Bunch
-            elements : list of n_samples DataFrames of shape (n_elements, n_classes)
-                Indexed by the elements (words, patches, intervals, columns); empty in
-                rows where the modality is absent. In the units of
-                `modality_contributions`.
-            rest : ndarray of shape (n_samples, n_classes)
-                What is not additive over the elements (trees, interactions). Elements
-                and rest sum to the modality's contribution.
-        """
-        batch, values, rest = self._element_values(X, modality)
-        names = self._output_names
-        read_by, block = batch.modalities[modality], batch.blocks[modality]
-        columns = [
-            read_by.elements(block, values[:, :, c]) for c in range(values.shape[2])
-        ]
-        frames = [
-            pd.DataFrame(
-                np.stack([s.to_numpy(dtype=float) for s in row], axis=1),
-                index=row[0].index,
-                columns=names,
-            )
-            for row in zip(*columns, strict=True)
-        ]
-        # Padding tokens have no name, and no contribution.
-        return Bunch(elements=frames, rest=rest)
-
-    def element_weights(self, X: Any, modality: str) -> list[pd.Series]:
-        """Share of each element in what the elements of a modality added, row by row.
-
-        Parameters
-        ----------
-        X : as in `predict`
-        modality : str
-            One of `modality_names_`.
-
-        Returns
-        -------
-        weights : list of n_samples Series
-            Indexed by the elements (words, patches, intervals, columns), summing to 1;
-            empty in rows where the modality is absent.
-        """
-        batch, values, _ = self._element_values(X, modality)
-        size = np.abs(values).mean(axis=2)  # (n, T)
-        weights = size / np.maximum(size.sum(axis=1, keepdims=True), 1e-12)
-        return batch.modalities[modality].elements(batch.blocks[modality], weights)
-
-    def _element_values(
-        self, X: Any, modality: str
-    ) -> tuple[ModalityBatch, NDArray[np.float64], NDArray[np.float64]]:
-        """Contributions of tokens (n, T, C), and the rest (n, C)."""
-        check_is_fitted(self)
-        if modality not in self.modality_names_:
-            raise ValueError(
-                f"The 'modality' parameter must be one of {self.modality_names_}. Got "
-                f"{modality!r} instead."
-            )
-        batch = self._batch(X)
-        ours = batch.in_order(self._names)
-        values, rest = self._model.elements(ours, self._names.index(modality))
-        return batch, self._in_output_units(values), self._in_output_units(rest)
-
-    def corrupt(
-        self, X: Any, corruption: Plans, *, random_state: int | None = None
-    ) -> tuple[ModalityBatch, CorruptionPlan]:
-        """Rows corrupted as in training, for seeing what the model makes of it.
-
-        Parameters
-        ----------
-        X : as in `predict`
-        corruption : Corruption, Noise, Swap or Drop
-            From :mod:`skfusion.corruption`.
-        random_state : int, optional
-            Seed of the corruption.
-
-        Returns
-        -------
-        batch : ModalityBatch
-            The corrupted rows; every method that takes `X` takes it too.
-        plan : CorruptionPlan
-            What happened to each modality of each row.
-        """
-        if not hasattr(corruption, "plan"):
-            raise TypeError(
-                "The 'corruption' parameter of corrupt must be a spec from "
-                f"skfusion.corruption, such as Noise(3.0). Got {corruption!r} instead."
-            )
-        if isinstance(corruption, BaseEstimator):
-            corruption._validate_params()
-        batch = self._batch(X).in_order(self._names)
-        seed = check_random_state(random_state).randint(2**31 - 1)
-        generator = torch.Generator().manual_seed(int(seed))
-        plan = corruption.plan(torch.from_numpy(batch.present), batch.names, generator)
-        encoders = copy.deepcopy(self.networks_[0].encoders)
-        batch = corrupt_batch(batch, encoders, plan, generator)
-        order = [self._names.index(name) for name in self.modality_names_]
-        plan = CorruptionPlan(*(column[:, order] for column in plan))
-        return batch.in_order(self.modality_names_), plan
-
-    @property
-    def base_model_weights_(self) -> pd.DataFrame | None:
-        """What the network and each base model count in the evidence of each source."""
-        check_is_fitted(self)
-        if isinstance(self._model, NetworkModel):
-            return None
-        share = self._model.mix.share
-        names = [*self._names, "joint"][: len(share)]
-        table = pd.DataFrame(share, names, ["network", *self._model.base.names])
-        return table.loc[[*self.modality_names_, *names[len(self._names) :]]]
 
     # ------------------------------------------------------------ scikit-learn
 

@@ -16,8 +16,8 @@ from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
 from skfusion._estimator import BaseFusion
-from skfusion._validation import check_no_missing
 from skfusion._sklearn import StrOptions
+from skfusion._validation import check_no_missing
 
 __all__ = ["FusionClassifier"]
 
@@ -225,12 +225,12 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
                 "FusionClassifier needs samples of at least 2 classes in y, but y has "
                 f"only one class: {classes[0]!r}."
             )
-        if self.warm_start and hasattr(self, "_model"):
-            if not np.array_equal(classes, self.classes_):
-                raise ValueError(
-                    f"warm_start=True goes on with the classes {self.classes_}, but y "
-                    f"now has {classes}. Use warm_start=False to start afresh."
-                )
+        again = self.warm_start and hasattr(self, "_model")
+        if again and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"warm_start=True goes on with the classes {self.classes_}, but y now "
+                f"has {classes}. Use warm_start=False to start afresh."
+            )
         weight = weight * self._class_weights(classes, index, weight)[index]
         self.classes_ = classes
         share = np.bincount(index, weight) / weight.sum()

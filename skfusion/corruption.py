@@ -142,7 +142,9 @@ class _OnOne(BaseEstimator):
             chosen = torch.zeros_like(present)
             chosen[:, list(names).index(self.modality)] = True
             return chosen & present
-        score = torch.rand(present.shape, generator=generator).masked_fill(~present, -1.0)
+        score = torch.rand(present.shape, generator=generator).masked_fill(
+            ~present, -1.0
+        )
         first = score.argmax(dim=1, keepdim=True)
         return torch.zeros_like(present).scatter_(1, first, True) & present
 

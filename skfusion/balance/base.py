@@ -66,7 +66,9 @@ class Balancer(Callback):
         """
         raise NotImplementedError
 
-    def adjust(self, m: int, grads: dict[nn.Parameter, Tensor], observed: Any) -> Tensor:
+    def adjust(
+        self, m: int, grads: dict[nn.Parameter, Tensor], observed: Any
+    ) -> Tensor:
         """Change the gradients of an encoder in place, and tell what was done.
 
         Parameters

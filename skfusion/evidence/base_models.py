@@ -34,8 +34,8 @@ __all__ = [
     "LINEAR",
     "TREES",
     "LinearModel",
-    "Task",
     "TableModel",
+    "Task",
     "centre",
     "columns_for_trees",
     "fit_linear",
@@ -49,7 +49,7 @@ LINEAR, TREES = "linear", "trees"
 #: Laplace smoothing towards the class shares: as many pseudo-rows of each class share,
 #: and as many rows that the model is taken to have seen.
 PSEUDO_ROWS = 200.0
-#: Dense features that trees read as they are; of more, what a linear model says of them.
+#: Dense features that trees read as they are; of more, what a linear model says.
 MAX_TREE_FEATURES = 100
 #: Components of sparse or wide features that a user's own base model reads.
 N_COMPONENTS = 50
@@ -101,15 +101,13 @@ class LinearModel(NamedTuple):
     @classmethod
     def mean(cls, models: Sequence[LinearModel]) -> LinearModel:
         """The model whose evidence is the mean of that of several."""
-        coef = np.mean([m.coef for m in models], axis=0, dtype=np.float64)
+        n = len(models)
+        coef = np.add.reduce([m.coef.astype(np.float64) for m in models]) / n
+        center = np.add.reduce([m.center.astype(np.float64) for m in models]) / n
         shifts = [m.center.astype(np.float64) @ m.coef for m in models]
-        center = np.mean([m.center for m in models], axis=0, dtype=np.float64)
-        intercept = np.mean(
-            [m.intercept - shift for m, shift in zip(models, shifts, strict=True)],
-            axis=0,
-        )
-        coef, center = coef.astype(np.float32), center.astype(np.float32)
-        return cls(coef, center, intercept + center.astype(np.float64) @ coef)
+        bias = sum(m.intercept - s for m, s in zip(models, shifts, strict=True)) / n
+        coef32, center32 = coef.astype(np.float32), center.astype(np.float32)
+        return cls(coef32, center32, bias + center32.astype(np.float64) @ coef32)
 
     def split(self, widths: Sequence[int]) -> list[LinearModel]:
         """Of a model of joined features, the parts of each; the first has the bias."""
@@ -151,7 +149,7 @@ def fit_linear(
         sd = np.sqrt(np.average(x**2, axis=0, weights=w))
         factor = np.where(sd > 1e-7, 1 / np.maximum(sd, 1e-7), 0).astype(np.float32)
         x = x * factor
-        width = reduced_width(*x.shape, task.n_outputs)
+        width = reduced_width(x.shape[0], x.shape[1], task.n_outputs)
         if width is not None:
             pca = PCA(width, random_state=task.seed, svd_solver="randomized").fit(x)
             components = pca.components_

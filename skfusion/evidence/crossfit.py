@@ -6,7 +6,7 @@ several models, the axis K: the network, then the base models. What is not said 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,6 @@ from skfusion.evidence.base_models import (
     Reduced,
     TableModel,
     Task,
-    centre,
     columns_for_trees,
     fit_linear,
     fit_table_model,
@@ -40,6 +39,9 @@ __all__ = [
 ]
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+#: Rows that trees and a user's own models need at least.
+MIN_TABLE_ROWS = 20
 
 
 class Rows(NamedTuple):
@@ -123,10 +125,10 @@ class BaseModels(NamedTuple):
         for s, models in enumerate(self.tables):
             here = present[:, s] if s < M else present.all(axis=1)
             at = np.flatnonzero(here)
-            for name, model in models.items():
+            for name, table in models.items():
                 if len(at):
                     x = self._read(name, s, rows.features, linear, at)
-                    out[at, s, self.names.index(name)] = model.evidence(x)
+                    out[at, s, self.names.index(name)] = table.evidence(x)
         return out, additive
 
     def _read(
@@ -188,7 +190,7 @@ class _Fitter(NamedTuple):
     splits: Sequence[Split]
 
     def learn(self, split: Split, m: int | None) -> NDArray[np.intp]:
-        """Rows of a split to learn from: where a modality, or None for all, is there."""
+        """Rows to learn from: where a modality (of None, every one) is there."""
         return self._with(split[0], self.clean.present, m)
 
     @staticmethod
@@ -296,7 +298,7 @@ def _choose_strength(
 ) -> tuple[int, list[LinearModel]] | None:
     """The strength of least held-out loss, and the models of the folds of it."""
     task, y, w = fitter.task, fitter.y, fitter.w
-    all_models, loss = [], 0.0
+    all_models, totals = [], []
     for split in fitter.splits:
         learn = fitter.learn(split, m)
         models = fit_linear(task, x[learn], y[learn], w[learn])
@@ -305,8 +307,8 @@ def _choose_strength(
         all_models.append(models)
         at = _Fitter._with(split[1], fitter.clean.present, m)
         losses = [(_loss(task, o.evidence(x[at]), y[at]) * w[at]).sum() for o in models]
-        loss = loss + np.array(losses)
-    best = int(np.argmin(loss))
+        totals.append(losses)
+    best = int(np.argmin(np.sum(totals, axis=0)))
     return best, [models[best] for models in all_models]
 
 
@@ -325,7 +327,7 @@ def _loss(
 def _joint_linear(
     fitter: _Fitter, additive: list[NDArray[np.float64]]
 ) -> list[LinearModel] | None:
-    """The linear model of all features, split by modality; writes what its parts say."""
+    """The linear model of all features, by modality; writes what its parts say."""
     everything = [fitter.clean, *fitter.corrupted]
     chosen = _choose_strength(fitter, join(fitter.clean.features), None)
     if chosen is None:
@@ -359,30 +361,42 @@ def _tables(
         width = models._read(TREES, s, clean.features, said, np.arange(1)).shape[1]
         candidates = [(TREES, trees(task, n, width))]
     for name, estimator in [*candidates, *own]:
-        if estimator is None:
-            continue
-        k = models.names.index(name)
-        fitted = []
-        for split in fitter.splits:
-            learn = fitter.learn(split, which)
-            if len(learn) < 20:
-                break
-            x = models._read(name, s, clean.features, said, learn)
-            fitted.append(
-                fit_table_model(task, estimator, x, fitter.y[learn], fitter.w[learn])
-            )
-        if len(fitted) < len(fitter.splits) or None in fitted:
-            continue
-        _write_held(fitter, models, s, name, fitted, held, said)
-        if len(fitted) > 1:
-            learn = fitter.learn((np.arange(n), np.arange(0)), which)
-            x = models._read(name, s, clean.features, said, learn)
-            fitted = [
-                fit_table_model(task, estimator, x, fitter.y[learn], fitter.w[learn])
-            ]
-        found[name] = fitted[0]
-        assert k >= 0
+        model = None
+        if estimator is not None:
+            model = _table(fitter, models, s, name, estimator, said, held)
+        if model is not None:
+            found[name] = model
     return found
+
+
+def _table(
+    fitter: _Fitter,
+    models: BaseModels,
+    s: int,
+    name: str,
+    estimator: Any,
+    said: list[NDArray[np.float64] | None],
+    held: list[NDArray[np.float64]],
+) -> TableModel | None:
+    """One of these, fitted on each fold, then on all rows; None where it cannot be."""
+    task, clean = fitter.task, fitter.clean
+    n, M = clean.present.shape
+    which = s if s < M else None
+
+    def fitted_on(split: Split) -> TableModel | None:
+        learn = fitter.learn(split, which)
+        if len(learn) < MIN_TABLE_ROWS:
+            return None
+        x = models._read(name, s, clean.features, said, learn)
+        return fit_table_model(task, estimator, x, fitter.y[learn], fitter.w[learn])
+
+    fitted = [fitted_on(split) for split in fitter.splits]
+    if None in fitted:
+        return None
+    _write_held(fitter, models, s, name, fitted, held, said)
+    if len(fitted) == 1:
+        return fitted[0]
+    return fitted_on((np.arange(n), np.arange(0)))
 
 
 def _write_held(
@@ -399,10 +413,14 @@ def _write_held(
     k = models.names.index(name)
     everything = [fitter.clean, *fitter.corrupted]
     for i, (rows, out) in enumerate(zip(everything, held, strict=True)):
-        opinions = said if i == 0 else [
-            None if e is None else np.nan_to_num(out[:, m, 0])
-            for m, e in enumerate(said)
-        ]
+        opinions = (
+            said
+            if i == 0
+            else [
+                None if e is None else np.nan_to_num(out[:, m, 0])
+                for m, e in enumerate(said)
+            ]
+        )
         for (_, at), model in zip(fitter.splits, fitted, strict=True):
             here = _Fitter._with(at, rows.present, s if s < M else None)
             if len(here):

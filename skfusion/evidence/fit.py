@@ -44,7 +44,7 @@ def with_networks(
     """
     out = []
     for i, base in enumerate([held.clean, *held.corrupted]):
-        n, S, K, C = base.shape
+        n, S, _, C = base.shape
         full = np.concatenate([np.full((n, S, 1, C), np.nan), base], axis=2)
         for (_, at), outputs in zip(splits, predicted, strict=True):
             full[at, :, 0] = network_evidence(outputs[i], everything[i].present[at], S)

@@ -9,8 +9,8 @@ With the log of the class shares `log pi`, the evidence `e_s` of source s and it
 where `l_m` is what of a linear model of all features together belongs to modality m,
 `e_J` the evidence of the joint part, and `g_s` are gate features: how confident the
 source is, how far it agrees with the other modalities, and how unlike the training rows
-its content is. A source that says more than it did of nearly all held-out rows (a linear
-model of noise, say) is cut to that.
+its content is. A source that says more than it did of nearly all held-out rows (a
+linear model of noise, say) is cut to that.
 
 **Shape**: S sources, the M modalities first, then the joint part where there is one;
 evidence (n, S, C), linear parts (n, M, C), present (n, S), gate features (n, S, G),
@@ -106,7 +106,7 @@ def gate_features(
     present : ndarray (n, S)
     log_prior : ndarray (C,)
     """
-    n, S, C = evidence.shape
+    _, S, C = evidence.shape
     M = ood.shape[1]
     seen = present[:, :M]
     n_others = seen.sum(axis=1, keepdims=True) - np.pad(seen, ((0, 0), (0, S - M)))

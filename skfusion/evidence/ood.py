@@ -64,7 +64,7 @@ class Density(NamedTuple):
             scale = np.maximum(sd, 0.3 * np.sqrt(np.mean(sd**2)) + 1e-6)
             center, scale = center.astype(np.float32), scale.astype(np.float32)
             x = (x - center) / scale
-            solver = "randomized" if F > 3 * k else "full"
+            solver = "randomized" if 3 * k < F else "full"
             pca = PCA(k, random_state=seed, svd_solver=solver).fit(x)
             components = pca.components_
             z = x @ components.T

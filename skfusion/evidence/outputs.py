@@ -85,7 +85,7 @@ def weights_of(
 
 def speaking(evidence: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which sources say anything, (n, S, K, C) -> (n, S)."""
-    return (~np.isnan(evidence[..., 0])).any(axis=2)
+    return np.asarray((~np.isnan(evidence[..., 0])).any(axis=2))
 
 
 def network_evidence(
@@ -107,12 +107,36 @@ def network_evidence(
     return out
 
 
-def _without_doubles(self: Any) -> dict[str, Any]:
-    """What is pickled: the float64 copies are made anew."""
-    return {**self.__dict__, "_doubles": None}
+class Networks:
+    """The networks of the folds, in the precision that the number of rows asks for.
+
+    Parameters
+    ----------
+    networks : list of FusionNetwork, one a fold
+    """
+
+    def __init__(self, networks: list[FusionNetwork]) -> None:
+        self.networks = networks
+        self._doubles: list[FusionNetwork] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_doubles": None}  # which are made anew
+
+    def exact(self, n: int) -> bool:
+        """Whether n rows are predicted in float64."""
+        device = next(self.networks[0].parameters()).device
+        return n <= EXACT_ROWS and device.type != "mps"
+
+    def networks_for(self, n: int) -> list[FusionNetwork]:
+        """The networks in the precision that n rows are predicted in."""
+        if not self.exact(n):
+            return self.networks
+        if self._doubles is None:
+            self._doubles = [double_copy(network) for network in self.networks]
+        return self._doubles
 
 
-class EvidenceModel:
+class EvidenceModel(Networks):
     """Networks, base models, mixing step, gate and densities, ready to predict.
 
     Parameters
@@ -132,33 +156,15 @@ class EvidenceModel:
         gate: Gate,
         densities: list[Density | None],
     ) -> None:
-        self.networks, self.base = networks, base
-        self.mix, self.gate, self.densities = mix, gate, densities
-        self._doubles: list[FusionNetwork] | None = None
-
-    __getstate__ = _without_doubles
-
-    def exact(self, n: int) -> bool:
-        """Whether n rows are predicted in float64."""
-        device = next(self.networks[0].parameters()).device
-        return n <= EXACT_ROWS and device.type != "mps"
-
-    def networks_for(self, n: int) -> list[FusionNetwork]:
-        """The networks in the precision that n rows are predicted in."""
-        if not self.exact(n):
-            return self.networks
-        if self._doubles is None:
-            self._doubles = [double_copy(network) for network in self.networks]
-        return self._doubles
+        super().__init__(networks)
+        self.base, self.mix, self.gate, self.densities = base, mix, gate, densities
 
     @property
     def n_sources(self) -> int:
         """The modalities, and the joint part where there is one."""
         return len(self.gate.bias)
 
-    def evidence(
-        self, rows: Rows
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def evidence(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """What every model says of every source.
 
         Returns
@@ -210,9 +216,7 @@ class EvidenceModel:
         alone = e[:, :M] * present[..., None]
         return Outputs(logits, alone, weights, contributions, rest, trust[:, :M])
 
-    def _trust(
-        self, rows: Rows, evidence: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _trust(self, rows: Rows, evidence: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far each source is believed, (n, S)."""
         task, speaks, mixed = self.base.task, speaking(evidence), self.mix(evidence)
         features = gate_features(
@@ -237,7 +241,7 @@ class EvidenceModel:
         modalities is asked.
         """
         present = rows.present
-        n, M = present.shape
+        n = len(present)
         said = np.nan_to_num(evidence)
         tables = np.einsum("nk,nkc->nc", share[:, 1:], said[:, 1:])
         even = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
@@ -252,7 +256,6 @@ class EvidenceModel:
             )
             out = out + share[:, 0, None, None] * values
         return out
-
 
     def elements(
         self, batch: ModalityBatch, m: int
@@ -289,21 +292,8 @@ class EvidenceModel:
         return values, total - values.sum(axis=1)
 
 
-class NetworkModel:
-    """Networks under a rule of their own: their outputs are averaged.
-
-    Parameters
-    ----------
-    networks : list of FusionNetwork, one a fold
-    """
-
-    def __init__(self, networks: list[FusionNetwork], is_classification: bool) -> None:
-        self.networks, self.is_classification = networks, is_classification
-        self._doubles: list[FusionNetwork] | None = None
-
-    __getstate__ = _without_doubles
-    exact = EvidenceModel.exact
-    networks_for = EvidenceModel.networks_for
+class NetworkModel(Networks):
+    """Networks under a rule of their own: their outputs are averaged."""
 
     def outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
         """What the networks say of rows, their modalities in the networks' order."""
@@ -338,7 +328,11 @@ def token_contributions(
     total: NDArray[np.float64] = np.zeros((len(batch), 1, 1))
     for network in networks:
         parts = [
-            network.token_contributions(m, output.tokens[m]).detach().double().cpu().numpy()
+            network.token_contributions(m, output.tokens[m])
+            .detach()
+            .double()
+            .cpu()
+            .numpy()
             for output in run(network, batch)
         ]
         width = max(part.shape[1] for part in parts)
@@ -349,27 +343,21 @@ def token_contributions(
     return total / len(networks)
 
 
-def _padded_sum(
-    a: NDArray[np.float64], b: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _padded_sum(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum of (n, T, C) whose T differ, the shorter one padded by 0."""
     width = max(a.shape[1], b.shape[1])
     a, b = (np.pad(x, ((0, 0), (0, width - x.shape[1]), (0, 0))) for x in (a, b))
     return a + b
 
 
-def _joint_shapley(
-    network: FusionNetwork, batch: ModalityBatch
-) -> NDArray[np.float64]:
+def _joint_shapley(network: FusionNetwork, batch: ModalityBatch) -> NDArray[np.float64]:
     """Shapley values (n, M, C) of what a network's joint part says.
 
     It counts as saying nothing where fewer than two modalities are present.
     """
     present = batch.present
     n, M = present.shape
-    subsets = [
-        np.array(mask) for mask in itertools.product([False, True], repeat=M)
-    ]
+    subsets = [np.array(mask) for mask in itertools.product([False, True], repeat=M)]
     said = joint_of_subset(network, batch, subsets)
     said = [e - e.mean(axis=1, keepdims=True) if e.shape[1] > 1 else e for e in said]
     value = {

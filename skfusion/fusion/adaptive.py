@@ -19,18 +19,19 @@ __all__ = ["AdaptiveFusion", "SumOfEvidence"]
 class AdaptiveFusion(Fusion):
     """Add up what the modalities say, each as far as it can be trusted in this row.
 
-    With class shares ``pi`` and for each source s (the modalities, and a joint part that
-    sees them all at once and may know what only shows when they are seen together)::
+    With class shares ``pi`` and for each source s (the modalities, and a joint part
+    that sees them all at once and may know what only shows when they are seen
+    together)::
 
         logits(x) = log pi + sum_s a_s(x) e_s(x)
 
-    where the *evidence* ``e_s`` is the log of the probabilities that s gives alone minus
-    ``log pi``, centred over the classes: whoever knows nothing but the class shares adds
-    exactly nothing. In a regression it is the standardised prediction of s. The *trust*
-    ``a_s >= 0`` is learned after training, on rows that nothing has learned from, some of
-    them corrupted on purpose: how confident the source is, how far it agrees with the
-    others, and how unlike the training rows its content is, tell how far it can be
-    believed. The weight of a modality is its share of ``|a_m e_m|``. This is a
+    where the *evidence* ``e_s`` is the log of the probabilities that s gives alone
+    minus ``log pi``, centred over the classes: whoever knows nothing but the class
+    shares adds exactly nothing. In a regression it is the standardised prediction of s.
+    The *trust* ``a_s >= 0`` is learned after training, on rows that nothing has learned
+    from, some of them corrupted on purpose: how confident the source is, how far it
+    agrees with the others, and how unlike the training rows its content is, tell how
+    far it can be believed. The weight of a modality is its share of ``|a_m e_m|``. This is a
     logarithmic opinion pool, of evidence instead of opinions.
 
     While the network is trained every source has a loss of its own, and the trust of

@@ -120,7 +120,8 @@ class _Bottleneck(nn.Module):
         # For rows where every modality is absent: attention needs something to read.
         self.nothing = nn.Parameter(torch.zeros(1, 1, D))
         self.layers = nn.ModuleList(
-            _PerceiverBlock(D, n_heads=n_heads, dropout=dropout) for _ in range(n_layers)
+            _PerceiverBlock(D, n_heads=n_heads, dropout=dropout)
+            for _ in range(n_layers)
         )
         width = (n_latents + M) * D
         self.norm = nn.LayerNorm(width)

@@ -6,7 +6,12 @@ regression). In masks, True means present.
 """
 
 from skfusion.network.encoder import Encoder
-from skfusion.network.layers import AdditiveAttention, Dropout, ResidualMLP, set_generator
+from skfusion.network.layers import (
+    AdditiveAttention,
+    Dropout,
+    ResidualMLP,
+    set_generator,
+)
 from skfusion.network.model import FusionNetwork, FusionResult, NetworkOutput, Tokens
 
 __all__ = [

@@ -41,7 +41,8 @@ class Encoder(RandomModule):
         **Shape**: sd (B,), in standard deviations of the input; 0 leaves a row as is.
         """
         return {
-            key: x + self.randn(x.shape, x) * sd.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+            key: x
+            + self.randn(x.shape, x) * sd.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
             if x.is_floating_point() and not x.is_sparse
             else x
             for key, x in inputs.items()
@@ -50,4 +51,3 @@ class Encoder(RandomModule):
     def known_logits(self, inputs: dict[str, Tensor]) -> Tensor | None:
         """Logits of the outputs that come with the input, (B, C); None by default."""
         return None
-

@@ -27,11 +27,15 @@ class RandomModule(nn.Module):
 
     def rand(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Uniform numbers in [0, 1), float, on the device of `like`."""
-        return self._drawn(like, shape).uniform_(generator=self.generator).to(like.device)
+        return (
+            self._drawn(like, shape).uniform_(generator=self.generator).to(like.device)
+        )
 
     def randn(self, shape: Sequence[int], like: Tensor) -> Tensor:
         """Standard normal numbers, float, on the device of `like`."""
-        return self._drawn(like, shape).normal_(generator=self.generator).to(like.device)
+        return (
+            self._drawn(like, shape).normal_(generator=self.generator).to(like.device)
+        )
 
     def _drawn(self, like: Tensor, shape: Sequence[int]) -> Tensor:
         """An empty tensor where the generator is; floating, as `like` is if it is."""

@@ -31,8 +31,8 @@ __all__ = ["NetworkFold", "NetworkPlan", "build_network", "train_folds"]
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
-#: Rows from which it is learned what the columns of a table add on average: at most what
-#: goes through the network at once.
+#: Rows from which it is learned what the columns of a table add on average: at most
+#: what goes through the network at once.
 MEAN_ROWS = 512
 #: torch initialises modules from its global generator: one fit at a time.
 _BUILD_LOCK = threading.Lock()
@@ -73,7 +73,9 @@ class NetworkFold(NamedTuple):
     interrupted: bool
 
 
-def build_network(plan: NetworkPlan, batch: ModalityBatch, n: int, seed: int) -> FusionNetwork:
+def build_network(
+    plan: NetworkPlan, batch: ModalityBatch, n: int, seed: int
+) -> FusionNetwork:
     """A fresh network for n training rows; torch's global generator is left alone."""
     shape = FusionShape(
         n_modalities=len(batch.names),

@@ -1,4 +1,4 @@
-"""What the network is trained by: a loss for the output, each modality, the joint part."""
+"""Losses of the output, of each modality alone, and of the joint part."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -185,8 +184,8 @@ def train(
 
     With validation rows, training stops when their fused loss has not improved for
     `n_iter_no_change` epochs, and the best epoch's weights are restored. Random numbers
-    come from `generator`, those drawn on the device from `device_generator`. `min_steps`
-    is what the fusion rule needs.
+    come from `generator`, those drawn on the device from `device_generator`.
+    `min_steps` is what the fusion rule needs.
     """
     names = dataset.batch.names
     most = recipe.max_epochs or automatic_epochs(

@@ -1,4 +1,4 @@
-"""A prediction is a sum: of modalities, and inside each of elements. To the bit or 1e-5."""
+"""A prediction is a sum: of modalities, and inside each of elements."""
 
 import numpy as np
 import pandas as pd

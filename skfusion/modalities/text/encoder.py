@@ -153,4 +153,3 @@ class TextEncoder(Encoder):
         chars = (chars - 1) % (N_EMBEDDED - 1) + 1
         total = self._sum(torch.where(some, chars + self.char_offset, 0))
         return total / some.sum(dim=-1, keepdim=True).clamp(min=1).sqrt()
-
