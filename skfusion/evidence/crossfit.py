@@ -399,10 +399,14 @@ def _write_held(
     k = models.names.index(name)
     everything = [fitter.clean, *fitter.corrupted]
     for i, (rows, out) in enumerate(zip(everything, held, strict=True)):
-        opinions = said if i == 0 else [
-            None if e is None else np.nan_to_num(out[:, m, 0])
-            for m, e in enumerate(said)
-        ]
+        opinions = (
+            said
+            if i == 0
+            else [
+                None if e is None else np.nan_to_num(out[:, m, 0])
+                for m, e in enumerate(said)
+            ]
+        )
         for (_, at), model in zip(fitter.splits, fitted, strict=True):
             here = _Fitter._with(at, rows.present, s if s < M else None)
             if len(here):
