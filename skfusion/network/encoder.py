@@ -24,6 +24,9 @@ class Encoder(RandomModule):
     #: Epochs after which the encoder has learned what it can and would only overfit;
     #: None where that is no danger.
     max_epochs: int | None = None
+    #: Whether every row has the same tokens, as a table has the same columns. What such
+    #: a token adds in every row alike is then no contribution of its content.
+    same_tokens: bool = False
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         raise NotImplementedError

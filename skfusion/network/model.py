@@ -100,6 +100,7 @@ class FusionNetwork(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(d_model) for _ in encoders)
         self.fusion = fusion
         self.register_buffer("prior", prior)
+        self.token_means: dict[int, Tensor] = {}
 
     def encoder_parameters(self, m: int) -> list[nn.Parameter]:
         """What shapes the knowledge of modality m, below its head, and may learn."""
@@ -191,6 +192,21 @@ class FusionNetwork(nn.Module):
         return spread(z), spread(evidence), tokens
 
     def token_contributions(self, m: int, tokens: Tokens) -> Tensor:
-        """What each token of modality m adds to its evidence, (B, T, C)."""
+        """What each token of modality m adds to its evidence, (B, T, C).
+
+        Where all rows have the same tokens, more than it adds on average.
+        """
         attention: Any = self.attentions[m]
-        return attention.contributions(tokens.h, tokens.attention)
+        added = attention.contributions(tokens.h, tokens.attention)
+        return added - self.token_means[m] if m in self.token_means else added
+
+    @torch.no_grad()
+    def learn_token_means(self, output: NetworkOutput) -> None:
+        """Learn from rows what tokens that all rows have add on average."""
+        for m, tokens in enumerate(output.tokens):
+            encoder: Any = self.encoders[m]
+            here = output.present[:, m]
+            if encoder.same_tokens and bool(here.any()):
+                self.token_means.pop(m, None)
+                added = self.token_contributions(m, tokens)[here]
+                self.token_means[m] = added.mean(dim=0).detach().clone()

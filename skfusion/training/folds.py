@@ -18,7 +18,7 @@ from skfusion.batch import ModalityBatch
 from skfusion.fusion.base import Fusion, FusionShape
 from skfusion.network import FusionNetwork
 from skfusion.training.data import BatchDataset
-from skfusion.training.inference import Predicted, predict
+from skfusion.training.inference import Predicted, predict, run
 from skfusion.training.trainer import (
     Recipe,
     history_frame,
@@ -31,6 +31,9 @@ __all__ = ["NetworkFold", "NetworkPlan", "build_network", "train_folds"]
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
+#: Rows from which it is learned what the columns of a table add on average: at most what
+#: goes through the network at once.
+MEAN_ROWS = 512
 #: torch initialises modules from its global generator: one fit at a time.
 _BUILD_LOCK = threading.Lock()
 
@@ -184,6 +187,9 @@ def _train_fold(
             min_steps=plan.rule.min_steps,
             label=label,
         )
+        some = learned.batch[np.arange(min(len(learned), MEAN_ROWS))]
+        for output in run(network, some):
+            network.learn_token_means(output)
         held = (watched.batch, *corrupted)
         predicted = [predict(network, rows) for rows in held if len(rows)]
     return NetworkFold(network, history_frame(net), predicted, interrupted(net))

@@ -1,8 +1,7 @@
-"""Sound: files, bytes or samples become log-mel frames, encoded by convolutions."""
+"""Sound: files, bytes or samples become log-mel frames, encoded by intervals."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
 from skfusion.modalities.audio.encoder import STRIDE, AudioEncoder
+from skfusion.modalities.audio.features import sound_features, sound_terms
 from skfusion.modalities.audio.reading import (
-    HOP,
     RANGE,
     READ_ERRORS,
     STEP,
@@ -49,8 +48,8 @@ class AudioModality(CellModality):
     Every sound is mixed to mono, resampled, cut to at most `duration` and turned into
     log-mel frames (25 ms wide, 10 ms apart) relative to its own loudest frame, so that
     the recording level says nothing. The bands are standardised on the training rows.
-    In training, the encoder stretches, shifts and masks time and frequency
-    (SpecAugment, https://arxiv.org/abs/1904.08779).
+    In training, the encoder stretches and shifts time, and changes the level. Its
+    tokens are intervals of 40 ms.
 
     Parameters
     ----------
@@ -256,11 +255,12 @@ class AudioModality(CellModality):
         return Block(arrays, length.max(axis=1) > 0)
 
     def build_encoder(self, d_model: int, dropout: float) -> Encoder:
-        """Make the convolutions that turn log-mel frames into tokens of 40 ms."""
+        """Make the network that turns log-mel frames into tokens of 40 ms."""
+        mean, sd = self._bands()
         bandwidth = mel_filters(self.sample_rate_, self.n_mels).sum(axis=0)
         return AudioEncoder(
-            mean=(self.band_mean_ + RANGE) / STEP,
-            sd=self.band_sd_ / STEP,
+            mean=mean,
+            sd=sd,
             bandwidth=bandwidth,
             n_columns=self.n_features_in_,
             d_model=d_model,
@@ -279,26 +279,46 @@ class AudioModality(CellModality):
         -------
         features : ndarray of shape (n_samples, n_columns * (10 * n_mels + 1)), float32
         """
-        codes, length = block.arrays["log_mel"], block.arrays["length"]
+        codes, length = block.arrays["log_mel"], self._present_length(block)
+        columns = [
+            sound_features(codes[:, j], length[:, j], *self._bands())
+            for j in range(length.shape[1])
+        ]
+        return np.concatenate(columns, axis=1)
+
+    def linear_terms(
+        self, block: Block, coef: NDArray[Any], center: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Split the terms of a linear model among the intervals.
+
+        Means of bands, over the sound and over its quarters, belong to the intervals
+        that they average; other statistics belong to none.
+        """
+        codes, length = block.arrays["log_mel"], self._present_length(block)
         n, k = length.shape
-        out = np.zeros((n, k, 10 * self.n_mels + 1), np.float32)
-        mean = (self.band_mean_ + RANGE) / STEP
-        for i, j in zip(*np.nonzero(length), strict=True):
-            if not block.present[i]:
-                continue
-            frames = codes[i, j, : length[i, j]]
-            x = ((frames - mean) / (self.band_sd_ / STEP)).astype(np.float32)
-            edges = np.linspace(0, len(x), 5)
-            parts = [
-                x[int(a) : max(int(a) + 1, math.ceil(b))].mean(axis=0)
-                for a, b in itertools.pairwise(edges)
-            ]
-            change = np.abs(np.diff(x, axis=0, append=x[-1:])).mean(axis=0)
-            levels = np.quantile(x, [0.1, 0.5, 0.9], axis=0)
-            out[i, j] = np.concatenate(
-                [x.mean(0), x.std(0), change, *levels, *parts, [np.log(len(x) * HOP)]]
+        coef, center = (
+            np.asarray(a).reshape(k, -1, *a.shape[1:]) for a in (coef, center)
+        )
+        n_intervals = -(-int(length.max(initial=1)) // STRIDE)
+        terms = np.zeros((n, n_intervals, k, coef.shape[2]))
+        for j in range(k):
+            own = sound_terms(
+                codes[:, j],
+                length[:, j],
+                *self._bands(),
+                coef=coef[j],
+                center=center[j],
+                step=STRIDE,
             )
-        return out.reshape(n, -1)
+            terms[:, : own.shape[1], j] = own
+        return terms.reshape(n, n_intervals * k, -1)
+
+    def _bands(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation of each band, in codes."""
+        return (self.band_mean_ + RANGE) / STEP, self.band_sd_ / STEP
+
+    def _present_length(self, block: Block) -> NDArray[np.int32]:
+        return np.where(block.present[:, None], block.arrays["length"], 0)
 
     def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
         """Name the tokens of each row by their interval of time.

@@ -1,12 +1,10 @@
-"""Pictures: files, bytes, arrays or PIL images, encoded by a small residual network."""
+"""Pictures: files, bytes, arrays or PIL images, encoded patch by patch."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
@@ -19,19 +17,19 @@ from skfusion._sklearn import Interval, Options, StrOptions, fit_context
 from skfusion.batch import Block
 from skfusion.modalities.base import CellModality
 from skfusion.modalities.detection import sample_cells
-from skfusion.modalities.image.encoder import ImageEncoder, patch_side
-from skfusion.modalities.image.features import picture_features
+from skfusion.modalities.image.encoder import ImageEncoder, patch_edges
+from skfusion.modalities.image.features import picture_features, picture_terms
 from skfusion.modalities.image.pixels import (
     channels_first,
     has_colour,
     pixel_statistics,
 )
 from skfusion.modalities.image.reading import (
-    READ_ERRORS,
     PictureReader,
     are_pictures,
     holds_nothing,
     is_encoded,
+    read_all,
     sides,
 )
 from skfusion.network import Encoder
@@ -40,7 +38,6 @@ __all__ = ["ImageModality"]
 
 LARGEST = 64  # pixels; larger pictures are reduced to it unless `size` says more
 PROBED = 512  # pictures whose header is read to choose the size
-THREADED = 64  # files a piece of work of one thread
 
 Picture = NDArray[np.uint8]
 
@@ -51,8 +48,9 @@ class ImageModality(CellModality):
     Every picture is turned upright (EXIF), composited over white where it is
     transparent, reduced or enlarged to fit a square with its aspect kept, and padded
     with the colour of its border. The channels are standardised on the training rows.
-    In training, the encoder rotates, scales, shifts and mirrors the pictures a little
-    and changes their brightness and contrast. Its tokens are patches.
+    In training, the encoder changes their brightness and contrast a little, and moves
+    grey pictures by a few pixels. Its tokens are patches, at most 6 x 6, each of which
+    knows its own pixels, half of its neighbours and its place.
 
     Parameters
     ----------
@@ -64,9 +62,10 @@ class ImageModality(CellModality):
         1 for grey, 3 for colour. "auto" takes 1 if no training picture has colour.
         Pictures of the other sort are converted.
     augment : "auto" or bool, default="auto"
-        Whether the encoder augments the pictures in training. "auto" augments them but
-        mirrors colour pictures only, for grey ones are often signs that have a hand;
-        True mirrors those too.
+        Whether the encoder augments the pictures in training. "auto" changes brightness
+        and contrast, and moves grey pictures, which are often written signs; colour
+        pictures, often made to one measure, lost by it. True also moves colour pictures
+        and mirrors all of them.
     on_error : {"raise", "absent"}, default="raise"
         What to do with a cell that is there and cannot be read (corrupt or truncated
         file, missing path, empty array, unknown channels): raise one error that names
@@ -221,7 +220,7 @@ class ImageModality(CellModality):
         failures: list[tuple[Any, str, Exception]] = []
         pictures = []
         for name, column in zip(names, columns, strict=True):
-            read = _read_all(self._reader, column)
+            read = read_all(self._reader, column)
             for i, picture in enumerate(read):
                 if isinstance(picture, Exception):
                     failures.append((labels[i], name, picture))
@@ -244,8 +243,8 @@ class ImageModality(CellModality):
         return Block({"pixels": pixels, "there": there}, present)
 
     def build_encoder(self, d_model: int, dropout: float) -> Encoder:
-        """Make the residual network that turns pictures into tokens of patches."""
-        mirror = self.n_channels_ == 3 if self.augment == "auto" else True
+        """Make the network that turns pictures into tokens of patches."""
+        auto = self.augment == "auto"
         return ImageEncoder(
             size=self.size_,
             mean=self.mean_,
@@ -253,8 +252,9 @@ class ImageModality(CellModality):
             n_columns=self.n_features_in_,
             d_model=d_model,
             dropout=dropout,
-            augment=bool(self.augment),
-            mirror=mirror,
+            light=bool(self.augment),
+            move=self.augment is True or (auto and self.n_channels_ == 1),
+            mirror=self.augment is True,
         )
 
     def features(self, block: Block) -> NDArray[np.float32]:
@@ -270,15 +270,54 @@ class ImageModality(CellModality):
             A column of grey pictures makes 982 features, one of colour 1162; of several
             columns each makes 358 or 442.
         """
-        pixels = block.arrays["pixels"]
-        if pixels.ndim == 4:
-            return picture_features(pixels, block.present, grid=6, thumbnail=8)
-        there = block.arrays["there"] & block.present[:, None]
+        pixels, there = self._side_by_side(block)
         parts = [
-            picture_features(pixels[:, j], there[:, j], grid=4, thumbnail=4)
-            for j in range(pixels.shape[1])
+            picture_features(pixels[:, j], there[:, j], **self._summary())
+            for j in range(there.shape[1])
         ]
         return np.concatenate(parts, axis=1)
+
+    def linear_terms(
+        self, block: Block, coef: NDArray[Any], center: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Split the terms of a linear model among the patches.
+
+        Blocks of gradients belong to the patches that they overlap, by area; the mean
+        of a channel and the thumbnail, to the pixels that they average; other features
+        of colour belong to none.
+        """
+        pixels, there = self._side_by_side(block)
+        k = there.shape[1]
+        features = self.features(block).reshape(len(block), k, -1)
+        coef, center = (
+            np.asarray(a).reshape(k, -1, *np.shape(a)[1:]) for a in (coef, center)
+        )
+        edges = np.array(patch_edges(self.size_))
+        terms = np.zeros((len(block), k, (len(edges) - 1) ** 2, coef.shape[2]))
+        for j in range(k):
+            rows = np.flatnonzero(there[:, j])
+            terms[rows, j] = picture_terms(
+                pixels[rows, j],
+                features[rows, j],
+                coef[j],
+                center[j],
+                edges=edges,
+                **self._summary(),
+            )
+        return terms.reshape(len(block), -1, coef.shape[2])
+
+    def _side_by_side(self, block: Block) -> tuple[Picture, NDArray[np.bool_]]:
+        """Pixels (n, n_columns, C, S, S), and which of them are there."""
+        pixels = block.arrays["pixels"]
+        if pixels.ndim == 4:
+            return pixels[:, None], block.present[:, None]
+        return pixels, block.arrays["there"] & block.present[:, None]
+
+    def _summary(self) -> dict[str, int]:
+        """Grids of the features, coarser where there are several columns."""
+        if self.n_features_in_ == 1:
+            return {"grid": 6, "thumbnail": 8}
+        return {"grid": 4, "thumbnail": 4}
 
     def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
         """Name the tokens of each row by their patch of the square.
@@ -302,11 +341,7 @@ class ImageModality(CellModality):
         ]
 
     def _element_names(self) -> pd.Index:
-        side = patch_side(self.size_)
-        edges = [(a, min(a + side, self.size_)) for a in range(0, self.size_, side)]
-        patches = [
-            (top, left, bottom, right) for top, bottom in edges for left, right in edges
-        ]
+        patches = _patches(self.size_)
         if self.n_features_in_ == 1:
             return pd.Index(patches, dtype=object, tupleize_cols=False)
         names = [(column, *p) for column in self._column_names for p in patches]
@@ -339,36 +374,16 @@ class ImageModality(CellModality):
         return "patches", elements, np.moveaxis(pixels, -3, -1)
 
 
+def _patches(size: int) -> list[tuple[int, int, int, int]]:
+    """(top, left, bottom, right) of the patches of a square, in pixels."""
+    edges = list(itertools.pairwise(patch_edges(size)))
+    return [
+        (top, left, bottom, right) for top, bottom in edges for left, right in edges
+    ]
+
+
 def _choose_size(cells: Sequence[Any]) -> int:
     """Median of the longest sides, a multiple of 4 that training can afford."""
     longest = [max(found) for found in map(sides, cells) if found]
     side = float(np.median(longest)) if longest else 32.0
     return int(min(LARGEST, max(8, 4 * math.ceil(side / 4))))
-
-
-def _read_all(
-    reader: PictureReader, column: NDArray[np.object_]
-) -> list[Picture | Exception | None]:
-    """Read the cells of a column; an exception stands where it cannot be done."""
-
-    def read(cell: Any) -> Picture | Exception | None:
-        if holds_nothing(cell):
-            return None
-        try:
-            return reader.read(cell)
-        except READ_ERRORS as error:
-            return error
-
-    files = np.array([is_encoded(cell) for cell in column], dtype=bool)
-    if files.sum() < THREADED:
-        return [read(cell) for cell in column]
-    # Pillow decodes outside of the interpreter's lock. PIL images stay out of the
-    # threads: two rows may share one, and its lazy loading is not safe there.
-    rows = np.flatnonzero(files)
-    parts = np.array_split(rows, len(rows) // THREADED)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        decoded = pool.map(lambda part: [read(cell) for cell in column[part]], parts)
-        found = dict(
-            zip(rows.tolist(), itertools.chain.from_iterable(decoded), strict=True)
-        )
-    return [found[i] if i in found else read(cell) for i, cell in enumerate(column)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +25,7 @@ __all__ = [
     "are_pictures",
     "holds_nothing",
     "is_encoded",
+    "read_all",
     "sides",
 ]
 
@@ -38,6 +41,7 @@ WHITES = (1, 255, 1023, 4095, 16383, 65535)
 ENDINGS = frozenset(
     e for e, kind in Image.registered_extensions().items() if kind in Image.OPEN
 ) - {".pdf", ".mpg", ".mpeg"}
+THREADED = 64  # files a piece of work of one thread
 REMEDY = "pass pictures as (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)."
 
 
@@ -267,3 +271,31 @@ def _opaque(image: Image.Image) -> Image.Image:
         return Image.alpha_composite(white, image).convert("RGB")
     grey = image.mode in ("1", "L")
     return image.convert("L" if grey else "RGB")
+
+
+def read_all(
+    reader: PictureReader, column: NDArray[np.object_]
+) -> list[NDArray[np.uint8] | Exception | None]:
+    """Read the cells of a column; an exception stands where it cannot be done."""
+
+    def read(cell: Any) -> NDArray[np.uint8] | Exception | None:
+        if holds_nothing(cell):
+            return None
+        try:
+            return reader.read(cell)
+        except READ_ERRORS as error:
+            return error
+
+    files = np.array([is_encoded(cell) for cell in column], dtype=bool)
+    if files.sum() < THREADED:
+        return [read(cell) for cell in column]
+    # Pillow decodes outside of the interpreter's lock. PIL images stay out of the
+    # threads: two rows may share one, and its lazy loading is not safe there.
+    rows = np.flatnonzero(files)
+    parts = np.array_split(rows, len(rows) // THREADED)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        decoded = pool.map(lambda part: [read(cell) for cell in column[part]], parts)
+        found = dict(
+            zip(rows.tolist(), itertools.chain.from_iterable(decoded), strict=True)
+        )
+    return [found[i] if i in found else read(cell) for i, cell in enumerate(column)]

@@ -18,9 +18,9 @@ from skfusion.batch import Block
 from skfusion.modalities.base import CellModality, is_absent
 from skfusion.modalities.detection import numeric_cells
 from skfusion.modalities.series.encoder import SeriesEncoder, n_stages
+from skfusion.modalities.series.features import N_EACH, describe, describe_terms
 from skfusion.modalities.series.reading import (
     READ_ERRORS,
-    describe,
     fill_gaps,
     location_and_spread,
     pool,
@@ -38,9 +38,10 @@ class SeriesModality(CellModality):
     """Series of numbers, one a cell: sensors, curves, histories.
 
     Every channel is scaled by its median and spread over the training rows, and
-    values far away are compressed smoothly. Beside the steps themselves, the encoder
-    reads statistics of every channel (level, spread, quantiles, trend, frequencies) and
-    of pairs of channels, as one more token.
+    values far away are compressed smoothly. Its tokens are at most 16 intervals, each of
+    which knows its own steps, half of its neighbours and its place. Statistics of whole
+    series (level, spread, quantiles, trend, frequencies, correlations of channels) are
+    the features of base models.
 
     Parameters
     ----------
@@ -50,8 +51,8 @@ class SeriesModality(CellModality):
         remain. The same factor serves all rows whose series are no longer than 95 % of
         the training series, so that they keep one clock.
     augment : bool, default=True
-        Whether the encoder augments the series in training: stretches and shifts them
-        in time, scales them, adds noise, hides intervals.
+        Whether the encoder augments the series in training: shifts them in time,
+        scales them, changes their level, adds noise, hides intervals.
     on_error : {"raise", "absent"}, default="raise"
         What to do with a cell that is there and cannot be read (infinite values, no
         numbers, another number of channels than the rest): raise one error that names
@@ -272,17 +273,21 @@ class SeriesModality(CellModality):
         present: NDArray[np.bool_],
         raw: NDArray[np.float64],
     ) -> Block:
-        z = (raw - self._statistics_mean) / self._statistics_sd
-        z = z / np.hypot(1, z / CLIP)
-        statistics = np.where(present[:, None], z, 0).astype(np.float32)
+        statistics = self._standardise(raw, present)
         return Block({**arrays, "statistics": statistics}, present)
 
+    def _standardise(
+        self, raw: NDArray[np.float64], present: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        z = (raw - self._statistics_mean) / self._statistics_sd
+        z = z / np.hypot(1, z / CLIP)
+        return np.where(present[:, None], z, 0).astype(np.float32)
+
     def build_encoder(self, d_model: int, dropout: float) -> Encoder:
-        """Make the convolutions over time, with the statistics as the first token."""
+        """Make the network that turns series into tokens of intervals."""
         return SeriesEncoder(
             n_channels=len(self.center_),
             n_steps=self.n_steps_,
-            n_statistics=len(self._statistics_mean),
             d_model=d_model,
             dropout=dropout,
             augment=self.augment,
@@ -301,23 +306,43 @@ class SeriesModality(CellModality):
         """
         return np.where(block.present[:, None], block.arrays["statistics"], 0)
 
+    def linear_terms(
+        self, block: Block, coef: NDArray[Any], center: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Split the terms of a linear model among the intervals.
+
+        Means, over the series and over its quarters, and slopes belong to the steps
+        that make them; other statistics belong to none.
+        """
+        return describe_terms(
+            block.arrays["values"],
+            np.where(block.present, block.arrays["length"], 0),
+            coef,
+            center,
+            mean=self._statistics_mean,
+            sd=self._statistics_sd,
+            clip=CLIP,
+            step=2 ** n_stages(self.n_steps_),
+        )
+
     def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
         """Name the tokens of each row by their interval of time.
 
         Returns
         -------
         elements : list of n_samples Series
-            Values indexed by "statistics" and by ``(start, end)`` in steps of the
-            series as it was given; `end` is excluded.
+            Values indexed by ``(start, end)`` in steps of the series as it was given;
+            `end` is excluded.
         """
         stride = 2 ** n_stages(self.n_steps_)
         elements = []
         for i, here in enumerate(block.present):
             n_raw, length = (int(block.arrays[k][i]) for k in ("n_raw", "length"))
             width = stride * int(self._step(n_raw))
-            names: list[Any] = ["statistics"] if here else []
-            for t in range(math.ceil(length / stride) if here else 0):
-                names.append((t * width, min((t + 1) * width, n_raw)))
+            names = [
+                (t * width, min((t + 1) * width, n_raw))
+                for t in range(math.ceil(length / stride) if here else 0)
+            ]
             index = pd.Index(names, dtype=object, tupleize_cols=False)
             elements.append(
                 pd.Series(values[i, : len(names)], index=index, dtype=float)
@@ -327,16 +352,27 @@ class SeriesModality(CellModality):
     def hide(
         self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
     ) -> Block:
-        """Give steps the median of their channel; statistics, their mean."""
+        """Give steps the median of their channel, and describe the series again."""
         values = block.arrays["values"].copy()
-        statistics = block.arrays["statistics"].copy()
         for i, k in zip(*np.nonzero(hidden), strict=True):
-            if isinstance(names[i][k], str):
-                statistics[i] = 0
-                continue
             n_raw, length = (int(block.arrays[key][i]) for key in ("n_raw", "length"))
             step = -(-n_raw // length)
             start, end = names[i][k]
             values[i, :, start // step : -(-end // step)] = 0
+        changed = hidden.any(axis=1) & block.present
+        statistics = block.arrays["statistics"].copy()
+        if changed.any():
+            statistics[changed] = self._described_again(block[changed], values[changed])
         arrays = {**block.arrays, "values": values, "statistics": statistics}
         return Block(arrays, block.present, block.cells)
+
+    def _described_again(
+        self, block: Block, values: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Statistics of other values; how much was observed stays as it was."""
+        observed = np.zeros(values.shape[:2])
+        raw = describe(values, block.arrays["length"], observed, self.n_steps_)
+        statistics = self._standardise(raw, block.present)
+        same = np.arange(1, values.shape[1] + 1) * N_EACH - 1
+        statistics[:, same] = block.arrays["statistics"][:, same]
+        return statistics

@@ -28,6 +28,8 @@ class TabularEncoder(Encoder):
     where neither exceeds `max_tokens`.
     """
 
+    same_tokens = True
+
     def __init__(
         self, numbers: NumberTokens | None, categories: CategoryTokens | None
     ) -> None:

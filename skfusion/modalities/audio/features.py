@@ -1,0 +1,107 @@
+"""Sounds in a few hundred numbers, for models that are not networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skfusion.modalities.audio.reading import HOP
+from skfusion.modalities.intervals import interval_terms, quarters
+
+__all__ = ["sound_features", "sound_terms"]
+
+LEVELS = (0.1, 0.5, 0.9)  # quantiles over time
+MEANS = [0, 6, 7, 8, 9]  # of ten statistics of a band: mean, means of the quarters
+CHUNK = 256  # sounds at a time, to bound the memory
+
+
+def sound_features(
+    codes: NDArray[np.uint8],
+    length: NDArray[np.integer],
+    mean: NDArray[np.floating],
+    sd: NDArray[np.floating],
+) -> NDArray[np.float32]:
+    """Statistics of the bands over time, and the logarithm of the duration.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, n_frames, n_mels), uint8
+    length : ndarray of shape (n_samples,)
+        Frames that are there; rows without any become zero.
+    mean, sd : ndarray of shape (n_mels,)
+        Of each band over the training frames, in codes.
+
+    Returns
+    -------
+    features : ndarray of shape (n_samples, 10 * n_mels + 1), float32
+    """
+    out = np.zeros((len(codes), 10 * codes.shape[2] + 1), np.float32)
+    for n_frames, rows in _equally_long(length):
+        frames = np.ascontiguousarray(codes[rows, :n_frames].transpose(0, 2, 1))
+        ordered = np.sort(frames, axis=2)  # (n, n_mels, n_frames)
+        x = frames.astype(np.float32)
+        average = x.mean(axis=2)
+        change = np.abs(np.diff(x, axis=2)).sum(axis=2) / n_frames
+        levels = [(_quantile(ordered, q) - mean) / sd for q in LEVELS]
+        parts = [(x[..., s].mean(axis=2) - mean) / sd for s in quarters(n_frames)]
+        duration = np.full((len(rows), 1), np.log(n_frames * HOP))
+        shape = [(average - mean) / sd, x.std(axis=2) / sd, change / sd]
+        out[rows] = np.concatenate([*shape, *levels, *parts, duration], axis=1)
+    return out
+
+
+def sound_terms(
+    codes: NDArray[np.uint8],
+    length: NDArray[np.integer],
+    mean: NDArray[np.floating],
+    sd: NDArray[np.floating],
+    *,
+    coef: NDArray[np.floating],
+    center: NDArray[np.floating],
+    step: int,
+) -> NDArray[np.float64]:
+    """Split a linear model on `sound_features` among intervals of `step` frames.
+
+    Means belong to the frames that they average; other statistics, to none.
+
+    Returns
+    -------
+    terms : ndarray of shape (n_samples, n_intervals, n_outputs)
+    """
+    n, n_mels = len(codes), codes.shape[2]
+    n_intervals = -(-int(length.max(initial=1)) // step)
+    terms = np.zeros((n, n_intervals, coef.shape[1]))
+    own = coef[:-1].reshape(10, n_mels, -1)[MEANS]
+    constant = mean / sd + center[:-1].reshape(10, n_mels)[MEANS]
+    for n_frames, rows in _equally_long(length):
+        weights = np.zeros((len(MEANS), n_frames))
+        weights[0] = 1 / n_frames
+        for weight, part in zip(weights[1:], quarters(n_frames), strict=True):
+            weight[part] = 1 / (part.stop - part.start)
+        x = codes[rows, :n_frames].astype(np.float64)
+        of_rows = interval_terms(
+            x, weights, own, scale=1 / sd, constant=constant, step=step
+        )
+        terms[rows, : of_rows.shape[1]] = of_rows
+    return terms
+
+
+def _equally_long(
+    length: NDArray[np.integer],
+) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Rows of equal length, a number of frames and a few rows at a time."""
+    for n_frames in np.unique(length[length > 0]).tolist():
+        rows = np.flatnonzero(length == n_frames)
+        for part in np.array_split(rows, len(rows) // CHUNK + 1):
+            yield n_frames, part
+
+
+def _quantile(ordered: NDArray[np.uint8], q: float) -> NDArray[np.float64]:
+    """As `np.quantile` of the last axis, which is in order already."""
+    place = q * (ordered.shape[-1] - 1)
+    low = int(place)
+    high = min(low + 1, ordered.shape[-1] - 1)
+    share = place - low
+    return ordered[..., low] * (1 - share) + ordered[..., high] * share
