@@ -319,7 +319,13 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
                 has_joint=has_joint,
             )
         predicted = [fold.predicted for fold in folds]
-        evidence = with_networks(held, predicted, splits, everything)
+        evidence = with_networks(
+            held,
+            predicted,
+            splits,
+            everything,
+            is_classification=self._is_classification,
+        )
         self._model = fit_evidence(
             networks,
             base,

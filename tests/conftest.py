@@ -7,6 +7,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+# scikit-learn's checks of array-API input run only with this; SciPy reads it once.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import numpy as np
 import pandas as pd

@@ -27,7 +27,7 @@ from skfusion import FusionClassifier, FusionRegressor, ModalityTransformer
 from skfusion.modalities import ImageModality
 
 N = 72
-TINY = {"max_epochs": 2, "d_model": 16, "n_members": 1, "random_state": 0}
+TINY = {"max_epochs": 2, "d_model": 16, "n_folds": 2, "random_state": 0}
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_grid_search_changes_what_is_fitted(data, single):
     best = search.best_estimator_
     size = search.best_params_["modalities__picture__size"]
     assert best.modalities_.named_modalities_.picture.size == size
-    assert best.net_.module_.d_model == search.best_params_["d_model"]
+    assert best.networks_[0].d_model == search.best_params_["d_model"]
     assert len(set(search.cv_results_["mean_test_score"])) > 1
 
 

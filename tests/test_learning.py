@@ -20,7 +20,7 @@ LEFT = [f"a{i}" for i in range(4)]
 RIGHT = [f"b{i}" for i in range(4)]
 NOISE = [f"c{i}" for i in range(4)]
 TWO = [("left", "vector", LEFT), ("right", "vector", RIGHT)]
-SMALL = {"d_model": 32, "n_members": 2, "n_folds": 1, "random_state": 0}
+SMALL = {"d_model": 32, "n_folds": 1, "random_state": 0}
 
 
 def frame_of(n, seed):
@@ -36,9 +36,9 @@ def xor(n, seed):
     return X, (X["a0"] > 0) ^ (X["b0"] > 0)
 
 
-@pytest.fixture(scope="module", params=["auto", None], ids=lambda e: f"experts={e}")
+@pytest.fixture(scope="module", params=["auto", None], ids=lambda e: f"base_models={e}")
 def xor_model(request):
-    model = FusionClassifier(TWO, experts=request.param, **SMALL)
+    model = FusionClassifier(TWO, base_models=request.param, **SMALL)
     return model.fit(*xor(2000, 0))
 
 
@@ -79,10 +79,10 @@ def test_useless_modality_costs_little(models):
     assert with_it > without - 0.01
 
 
-def test_useless_modality_is_trusted_less(models):
+def test_useless_modality_weighs_nearly_nothing(models):
     X, _ = added(1000, 1)
     weights = models[1].modality_weights(X).mean(axis=0)
-    assert weights[2] < min(weights[:2])
+    assert weights[2] < 0.05
 
 
 def shuffled(X, columns, seed=0):
@@ -140,42 +140,21 @@ def test_noise_lowers_the_weight_of_the_modality_it_falls_on(digits):
 
 @pytest.mark.parametrize("m, name", [(0, "fou"), (1, "zer"), (2, "kar")])
 @pytest.mark.parametrize("kind", [Noise(3.0), Swap()], ids=lambda k: type(k).__name__)
-def test_disturbance_lowers_the_weight_of_the_modality_it_falls_on(
+def test_corruption_lowers_the_weight_of_the_modality_it_falls_on(
     digits, kind, m, name
 ):
     model, X, _, _ = digits
-    disturbed, _ = model.corrupt(X, kind.set_params(modality=name), random_state=0)
-    assert fell(model, X, disturbed, m) > 0.7
+    corrupted, _ = model.corrupt(X, kind.set_params(modality=name), random_state=0)
+    assert fell(model, X, corrupted, m) > 0.7
 
 
-def test_disturbed_rows_are_predicted_better_than_by_the_mean(digits):
-    # Who is trusted decides: an even mean of the same words does worse.
+def test_corrupted_rows_are_predicted_better_than_by_the_mean(digits):
+    # Trust decides: an even mean of what the modalities say does worse.
     model, X, y, _ = digits
-    disturbed, _ = model.corrupt(X, Noise(3.0), random_state=0)
-    alone = model.modality_proba(disturbed).values()
+    corrupted, _ = model.corrupt(X, Noise(3.0), random_state=0)
+    alone = model.modality_proba(corrupted).values()
     even = softmax(np.mean([np.log(p) for p in alone], axis=0), axis=1)
-    assert log_loss(y, model.predict_proba(disturbed)) < log_loss(y, even)
-
-
-def test_order_of_the_modalities_changes_no_bit():
-    X = frame_of(300, 0)
-    y = X["a0"] + X["b1"] > 0
-    there = FusionClassifier(TWO, **SMALL | {"max_epochs": 3}).fit(X, y)
-    back = FusionClassifier(TWO[::-1], **SMALL | {"max_epochs": 3}).fit(X, y)
-    assert back.modality_names_ == there.modality_names_[::-1]
-    assert np.array_equal(there.predict_proba(X), back.predict_proba(X))
-    assert np.array_equal(there.modality_weights(X), back.modality_weights(X)[:, ::-1])
-    one, two = (model.modality_contributions(X)[0] for model in (there, back))
-    assert np.array_equal(one, two[:, ::-1])
-    one, two = (model.corrupt(X, Noise(2.0), random_state=0) for model in (there, back))
-    for column, other in zip(one[1], two[1], strict=True):
-        assert np.array_equal(column, other.flip(1))
-    for name in back.modality_names_:
-        assert np.array_equal(*(c[0].blocks[name].arrays["x"] for c in (one, two)))
-    pd.testing.assert_frame_equal(
-        there.expert_weights_.loc[[*back.modality_names_, "joint"]],
-        back.expert_weights_,
-    )
+    assert log_loss(y, model.predict_proba(corrupted)) < log_loss(y, even)
 
 
 # ---------------------------------------------------------------- regression

@@ -1,9 +1,12 @@
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import r2_score
 
 from skfusion import FusionRegressor
+from skfusion.evidence.outputs import NetworkModel
 
 
 def make_targets(X):
@@ -93,22 +96,13 @@ def test_contributions_are_in_units_of_the_target(make, whole, data):
     assert spread[1] > 10 * spread[0]
 
 
-def test_joint_share_is_that_of_every_target(make, whole, data):
-    X, y = data
-    y = np.stack([y[:, 0], y[:, 0]], axis=1)
-    model = make(**whole).fit(X, y)
-    contributions, joint = model.modality_contributions(X)
-    sizes = [np.abs(x).mean(axis=1) for x in (contributions.sum(axis=1), joint)]
-    np.testing.assert_allclose(model.joint_share(X), sizes[1] / (sizes[0] + sizes[1]))
-
-
-def test_one_row_is_learned_by_heart(make, data):
+def test_one_row_is_no_trouble(make, data):
     X, y = data
     model = make(early_stopping=True).fit(X[:1], y[:1])
     assert np.isfinite(model.predict(X)).all()
 
 
-def test_experts_help_where_rows_are_few(make, whole, make_views):
+def test_base_models_help_where_rows_are_few(make, whole, make_views):
     X, _ = make_views(120)
     X_test, _ = make_views(400, seed=1)
     y, y_test = make_targets(X)[:, 0], make_targets(X_test)[:, 0]
@@ -116,7 +110,7 @@ def test_experts_help_where_rows_are_few(make, whole, make_views):
     assert make(**whole).fit(X, y).score(X_test, y_test) > max(alone, 0.6)
 
 
-@pytest.mark.parametrize("parts", [{}, {"experts": "auto", "n_folds": 2}], ids=str)
+@pytest.mark.parametrize("parts", [{}, {"base_models": "auto"}], ids=str)
 def test_units_of_the_target_do_not_matter(make, data, parts):
     X, y = data
     y = y[:, 0]
@@ -175,11 +169,16 @@ def test_weights_fall_on_every_output_alike(make, data):
     assert np.array_equal(one.predict(X), two.predict(X))
 
 
-@pytest.mark.parametrize("n_members", [1, 4])
-def test_members_are_averaged(make, data, n_members):
+def test_networks_of_the_folds_are_averaged(make, data):
     X, y = data
-    model = make(n_members=n_members).fit(X, y)
-    assert np.isfinite(model.predict(X)).all()
+    model = make(fusion="mean", n_folds=3).fit(X, y)
+    whole, said = model.predict(X), []
+    for network in model.networks_:
+        alone = copy.copy(model)
+        alone._model = NetworkModel([network], False)
+        said.append(alone.predict(X))
+    assert not np.allclose(said[0], said[1])
+    np.testing.assert_allclose(np.mean(said, axis=0), whole, atol=1e-9)
 
 
 def test_targets_of_three_dimensions_are_refused(make, data):

@@ -181,6 +181,7 @@ def _solve(
     with warnings.catch_warnings():
         # A fit that was cut short is a model like any other: held-out rows judge it.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="The number of unique classes")
         model.fit(x, y, sample_weight=w)
     coef, intercept = model.coef_, model.intercept_
     if len(model.classes_) == 2:

@@ -28,6 +28,8 @@ def with_networks(
     predicted: Sequence[Sequence[Predicted]],
     splits: Sequence[Split],
     everything: Sequence[Rows],
+    *,
+    is_classification: bool,
 ) -> list[NDArray[np.float64]]:
     """Put what the networks say in front of the base models.
 
@@ -47,7 +49,12 @@ def with_networks(
         n, S, _, C = base.shape
         full = np.concatenate([np.full((n, S, 1, C), np.nan), base], axis=2)
         for (_, at), outputs in zip(splits, predicted, strict=True):
-            full[at, :, 0] = network_evidence(outputs[i], everything[i].present[at], S)
+            full[at, :, 0] = network_evidence(
+                outputs[i],
+                everything[i].present[at],
+                S,
+                is_classification=is_classification,
+            )
         out.append(full)
     return out
 

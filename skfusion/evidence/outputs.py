@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfusion.batch import ModalityBatch
-from skfusion.evidence.base_models import LinearModel, centre
+from skfusion.evidence.base_models import LinearModel, Task, centre
 from skfusion.evidence.crossfit import BaseModels, Rows
 from skfusion.evidence.gate import Gate, gate_features
 from skfusion.evidence.mixing import Mix
@@ -89,7 +89,11 @@ def speaking(evidence: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def network_evidence(
-    predicted: Predicted, present: NDArray[np.bool_], n_sources: int
+    predicted: Predicted,
+    present: NDArray[np.bool_],
+    n_sources: int,
+    *,
+    is_classification: bool,
 ) -> NDArray[np.float64]:
     """What a network says of each source, (n, S, C); NaN where it says nothing.
 
@@ -102,9 +106,7 @@ def network_evidence(
     if n_sources > M and predicted.joint is not None:
         several = present.sum(axis=1) >= 2
         out[several, M] = predicted.joint[several]
-    if C > 1:
-        out -= out.mean(axis=-1, keepdims=True)
-    return out
+    return centre(out) if is_classification else out
 
 
 class Networks:
@@ -172,10 +174,15 @@ class EvidenceModel(Networks):
         evidence : ndarray (n, S, K, C), the networks first
         additive : ndarray (n, M, C)
         """
-        n, S = len(rows.batch), self.n_sources
+        n, S, task = len(rows.batch), self.n_sources, self.base.task
         said = np.mean(
             [
-                network_evidence(predict(network, rows.batch), rows.present, S)
+                network_evidence(
+                    predict(network, rows.batch),
+                    rows.present,
+                    S,
+                    is_classification=task.is_classification,
+                )
                 for network in self.networks_for(n)
             ],
             axis=0,
@@ -249,7 +256,7 @@ class EvidenceModel(Networks):
         if not np.isnan(evidence[:, 0]).all():
             values = np.mean(
                 [
-                    _joint_shapley(network, rows.batch)
+                    _joint_shapley(network, rows.batch, self.base.task)
                     for network in self.networks_for(n)
                 ],
                 axis=0,
@@ -273,7 +280,11 @@ class EvidenceModel(Networks):
         total = out.contributions[:, m]
         own, linear = self.gate.factors(self.mix(evidence), additive)
         believed = trust[:, m] * own[:, m]
-        tokens = token_contributions(self.networks_for(len(batch)), batch, m)
+        networks, classes = (
+            self.networks_for(len(batch)),
+            self.base.task.is_classification,
+        )
+        tokens = token_contributions(networks, batch, m, is_classification=classes)
         values = (believed * shares[:, m, 0])[:, None, None] * tokens
         name = batch.names[m]
         modality, block = batch.modalities[name], batch.blocks[name]
@@ -316,13 +327,18 @@ class NetworkModel(Networks):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """What the tokens of a modality say alone, times its weight; and the rest."""
         out = self.outputs(batch)
-        tokens = token_contributions(self.networks_for(len(batch)), batch, m)
+        networks, classes = self.networks_for(len(batch)), self.is_classification
+        tokens = token_contributions(networks, batch, m, is_classification=classes)
         values = out.weights[:, m, None, None] * tokens
         return values, out.contributions[:, m] - values.sum(axis=1)
 
 
 def token_contributions(
-    networks: Sequence[FusionNetwork], batch: ModalityBatch, m: int
+    networks: Sequence[FusionNetwork],
+    batch: ModalityBatch,
+    m: int,
+    *,
+    is_classification: bool,
 ) -> NDArray[np.float64]:
     """What each token of modality m adds to its evidence, (n, T, C)."""
     total: NDArray[np.float64] = np.zeros((len(batch), 1, 1))
@@ -339,8 +355,8 @@ def token_contributions(
         padded = [
             np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0))) for part in parts
         ]
-        total = _padded_sum(total, centre(np.concatenate(padded)))
-    return total / len(networks)
+        total = _padded_sum(total, np.concatenate(padded))
+    return (centre(total) if is_classification else total) / len(networks)
 
 
 def _padded_sum(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -350,7 +366,9 @@ def _padded_sum(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.fl
     return a + b
 
 
-def _joint_shapley(network: FusionNetwork, batch: ModalityBatch) -> NDArray[np.float64]:
+def _joint_shapley(
+    network: FusionNetwork, batch: ModalityBatch, task: Task
+) -> NDArray[np.float64]:
     """Shapley values (n, M, C) of what a network's joint part says.
 
     It counts as saying nothing where fewer than two modalities are present.
@@ -359,7 +377,7 @@ def _joint_shapley(network: FusionNetwork, batch: ModalityBatch) -> NDArray[np.f
     n, M = present.shape
     subsets = [np.array(mask) for mask in itertools.product([False, True], repeat=M)]
     said = joint_of_subset(network, batch, subsets)
-    said = [e - e.mean(axis=1, keepdims=True) if e.shape[1] > 1 else e for e in said]
+    said = [centre(e) if task.is_classification else e for e in said]
     value = {
         tuple(mask): e * ((present & mask).sum(axis=1) >= 2)[:, None]
         for mask, e in zip(subsets, said, strict=True)

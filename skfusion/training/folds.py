@@ -168,6 +168,11 @@ def _train_fold(
 ) -> NetworkFold:
     if network is None:
         network = build_network(plan, learned.batch, len(learned), seed)
+    # Callbacks have a state: each network has its own.
+    recipe = plan.recipe._replace(
+        callbacks=copy.deepcopy(plan.recipe.callbacks),
+        balance=copy.deepcopy(plan.recipe.balance),
+    )
     device = plan.recipe.device
     generators = [torch.Generator("cpu").manual_seed(seed)]
     if device != "cpu":
@@ -177,7 +182,7 @@ def _train_fold(
             network,
             learned,
             watched if plan.early_stopping and len(watched) else None,
-            plan.recipe,
+            recipe,
             generators[0],
             generators[-1],
             is_classification=plan.is_classification,

@@ -48,7 +48,6 @@ CASES = {
     "numbers, joint": (FusionRegressor, {"fusion": AdaptiveFusion(joint=True)}),
     "bottleneck": (FusionClassifier, {"fusion": BottleneckFusion()}),
     "network alone": (FusionClassifier, {"base_models": None}),
-    "mean": (FusionClassifier, {"fusion": "mean"}),
 }
 
 
@@ -105,8 +104,6 @@ def test_joint_part_is_shared_among_what_is_there_alone(fitted, rows):
 
 
 def test_weights_are_shares_of_the_size_of_contributions(fitted, rows):
-    if not hasattr(fitted._model, "gate"):
-        pytest.skip("rules of their own have weights of their own")
     X = rows[0]
     contributions = fitted.modality_contributions(X)[0]
     if isinstance(fitted, FusionRegressor):
@@ -254,3 +251,19 @@ def test_trust_falls_on_rows_that_are_corrupted(kind):
     assert np.mean(corrupted[:, 0] < clean[:, 0]) > 0.9
     assert np.median(corrupted[:, 0] / clean[:, 0]) < 0.8
     assert np.median(corrupted[:, 1] / clean[:, 1]) > 0.8
+
+
+def test_elements_of_each_target_are_told_apart():
+    # What a table of one token says is all that it says, target by target.
+    X, y = known(200, 0, numbers=True)
+    y = np.stack([y, X["d"]], axis=1)
+    views = [("ab", "vector", ["a", "b"]), ("d", "vector", ["d"])]
+    model = FusionRegressor(views, **SMALL | {"max_epochs": 30, "base_models": None})
+    model.fit(X, y)
+    contributions, _ = model.modality_contributions(X)
+    for m, name in enumerate(("ab", "d")):
+        found = model.element_contributions(X, name)
+        total = np.array([frame.to_numpy().sum(axis=0) for frame in found.elements])
+        assert np.corrcoef(total[:, m], contributions[:, m, m])[0, 1] > 0.95
+        spread = contributions[:, m].std(axis=0) / y.std(axis=0)
+        assert spread[m] > 3 * spread[1 - m]

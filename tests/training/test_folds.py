@@ -99,6 +99,9 @@ class CountSteps(Callback):
     def __init__(self, at):
         self.at, self.seen = at, 0
 
+    def __deepcopy__(self, memo):
+        return self  # or each fold would count for itself
+
     def on_batch_begin(self, net, training=False, **kwargs):
         if training:
             self.seen += 1
