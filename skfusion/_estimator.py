@@ -37,10 +37,11 @@ from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
 from skfusion.evidence.fit import fit_evidence, with_networks
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
 from skfusion.fusion.base import Fusion
+from skfusion.modalities.columns import take_rows
 from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
 from skfusion.training.folds import NetworkPlan, build_network, train_folds
-from skfusion.training.splits import Split, distinct_rows, split_rows, take_rows
+from skfusion.training.splits import Split, distinct_rows, split_rows
 from skfusion.training.trainer import Recipe, one_thread, resolve_device
 
 __all__ = ["BaseFusion"]
@@ -241,10 +242,15 @@ class BaseFusion(BaseEstimator, ABC):
                 f"X has {n} rows and y has {len(y)}."
             )
         weight = check_weights(sample_weight, X)
-        distinct = distinct_rows(X, y, weight, check_groups(groups, n))
-        X, y = take_rows(X, distinct.rows), y[distinct.rows]
+        groups = check_groups(groups, n)
+        if weight is not None and not (weight > 0).all():
+            used = np.flatnonzero(weight > 0)
+            X, y, weight = take_rows(X, used), y[used], weight[used]
+            groups = None if groups is None else groups[used]
+        # What cannot be learned is refused before the modalities are fitted.
+        ones = np.ones(len(y)) if weight is None else weight
+        _, prior, _ = self._encode_target(y, ones)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        target, prior, weights = self._encode_target(y, distinct.weight)
         rule = self._rule()
         if again:
             self._check_warm_start(rule, len(prior))
@@ -256,6 +262,9 @@ class BaseFusion(BaseEstimator, ABC):
             )
         self.modality_names_ = batch.names
         batch = batch.in_order(self._names)
+        distinct = distinct_rows(batch, y, weight, groups)
+        batch, y = batch[distinct.rows], y[distinct.rows]
+        target, prior, weights = self._encode_target(y, distinct.weight)
         splits = self._splits(batch, target, seed, distinct.group)
         learned = _Learned(batch, target, weights, prior, splits)
         start = self._model.networks if again and hasattr(self, "_model") else None

@@ -4,6 +4,7 @@ import copy
 import inspect
 import pickle
 import re
+import threading
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_html_repr
 from skorch.callbacks import Callback
 
@@ -26,7 +28,6 @@ from skfusion import fusion as fusion_rules
 from skfusion import modalities as all_modalities
 from skfusion.batch import Block, ModalityBatch
 from skfusion.corruption import Corruption, Drop, Noise, Swap
-from skfusion.experts import EXPERTS
 from skfusion.fusion import AdaptiveFusion
 
 NAMES = [
@@ -59,7 +60,7 @@ def make(kind, view_triples, tiny):
 
 @pytest.fixture
 def make_whole(make, whole):
-    """The same with experts and two folds."""
+    """The same with base models."""
 
     def make_whole(**parameters):
         return make(**whole | parameters)
@@ -120,6 +121,46 @@ def test_refitting_starts_from_nothing(make, data):
     model = make()
     first = output(model.fit(*data), data[0])
     assert np.array_equal(output(model.fit(*data), data[0]), first)
+
+
+def test_fits_in_threads_equal_serial_ones(kind, make_mixed, tiny):
+    frame, labels = make_mixed(60)
+    y = labels if kind is FusionClassifier else labels * 1.0
+    triples = [("words", "text", "note"), ("facts", "tabular", ["price", "colour"])]
+
+    def fit(seed, out):
+        model = kind(triples, **tiny | {"random_state": seed}).fit(frame, y)
+        out[seed] = output(model, frame)
+
+    serial, parallel = {}, {}
+    for seed in (0, 1):
+        fit(seed, serial)
+    state = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    threads = [threading.Thread(target=fit, args=(s, parallel)) for s in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed in (0, 1):
+        assert np.array_equal(serial[seed], parallel[seed])
+    assert torch.equal(torch.random.get_rng_state(), state[0])
+    assert np.array_equal(np.random.get_state()[1], state[1])
+
+
+def test_processes_give_what_one_process_gives(make_whole, data):
+    one, two = make_whole().fit(*data), make_whole(n_jobs=2).fit(*data)
+    assert_same_output(one, two, data[0])
+    assert np.array_equal(one.modality_weights(data[0]), two.modality_weights(data[0]))
+
+
+def test_threads_of_torch_are_as_before(make, data):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        make().fit(*data).predict(data[0])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 # ---------------------------------------------------------------- what is the caller's
@@ -189,7 +230,7 @@ def test_every_rule_trains_predicts_and_explains(make, data, rule):
     absent = np.stack([X["a"].isna(), X["d"].isna()], axis=1)
     assert absent.any(axis=0).all()
     assert (weights[absent] == 0).all()
-    assert (weights[~absent] > 0).all()
+    assert (weights >= 0).all()
     contributions, joint = model.modality_contributions(X)
     assert (contributions[absent] == 0).all()
     assert_adds_up(model, X, contributions, joint)
@@ -261,17 +302,28 @@ def test_content_behind_an_absence_mask_teaches_nothing(make_whole, data, view_t
     assert_same_output(*models, batch)
 
 
-def test_order_of_modalities_is_that_of_the_weights(make_whole, data, view_triples):
+def test_order_of_modalities_changes_nothing_but_that_of_the_weights(
+    make_whole, data, view_triples
+):
     X, y = data
-    longer = {"max_epochs": 20, "lr": 0.01}
-    one = make_whole(**longer).fit(X, y)
-    two = make_whole(modalities=view_triples[::-1], **longer).fit(X, y)
+    one, two = (
+        make_whole().fit(X, y),
+        make_whole(modalities=view_triples[::-1]).fit(X, y),
+    )
     assert two.modality_names_ == one.modality_names_[::-1]
-    weights = [one.modality_weights(X), two.modality_weights(X)[:, ::-1]]
-    # Other initial weights, as with another seed: alike, not the same.
-    assert np.corrcoef(weights[0][:, 0], weights[1][:, 0])[0, 1] > 0.8
-    said = [output(model, X).reshape(len(X), -1)[:, 0] for model in (one, two)]
-    assert np.corrcoef(*said)[0, 1] > 0.95
+    assert_same_output(one, two, X)
+    for name in ("modality_weights", "modality_trust"):
+        found = [getattr(model, name)(X) for model in (one, two)]
+        assert np.array_equal(found[0], found[1][:, ::-1])
+    contributions, joint = zip(
+        *(model.modality_contributions(X) for model in (one, two)), strict=True
+    )
+    assert np.array_equal(contributions[0], contributions[1][:, ::-1])
+    assert np.array_equal(*joint)
+    pd.testing.assert_frame_equal(
+        one.base_model_weights_.loc[two.base_model_weights_.index],
+        two.base_model_weights_,
+    )
 
 
 def test_column_wholly_absent_at_prediction(make_whole, data):
@@ -315,10 +367,10 @@ def test_prediction_of_many_rows_agrees_with_that_of_few(make_whole, data, make_
 def test_predicting_changes_nothing(make_whole, data):
     X, y = data
     model = make_whole().fit(X, y)
-    before = pickle.dumps(model.net_.module_)
+    before = pickle.dumps(model.networks_)
     first = output(model, X)
     assert np.array_equal(output(model, X), first)
-    assert pickle.dumps(model.net_.module_) == before
+    assert pickle.dumps(model.networks_) == before
 
 
 def test_element_weights_name_the_elements(kind, mixed, mixed_modalities, tiny):
@@ -337,108 +389,71 @@ def test_element_weights_name_the_elements(kind, mixed, mixed_modalities, tiny):
     assert words & set(frame["note"].iloc[0].split())
 
 
-# ---------------------------------------------------------------- contributions
-
-
 def assert_adds_up(model, X, contributions, joint):
     """Contributions and the joint part are the output, to 1e-9."""
     total = contributions.sum(axis=1) + joint
     if isinstance(model, FusionClassifier):
-        log_p = np.log(model.predict_proba(X))
+        log_p = np.log(model.predict_proba(X)) - np.log(model.class_prior_)
         expected = log_p - log_p.mean(axis=1, keepdims=True)
     else:
         expected = model.predict(X).reshape(len(X), -1) - model.y_mean_
     np.testing.assert_allclose(total, expected, rtol=0, atol=1e-9)
 
 
-def test_contributions_add_up_to_the_output(fitted, data):
-    X, _ = data
-    contributions, joint = fitted.modality_contributions(X)
-    n_outputs = 2 if isinstance(fitted, FusionClassifier) else 1
-    assert contributions.shape == (len(X), 2, n_outputs)
-    assert joint.shape == (len(X), n_outputs)
-    assert_adds_up(fitted, X, contributions, joint)
-    absent = np.stack([X["a"].isna(), X["d"].isna()], axis=1)
-    assert (contributions[absent] == 0).all()
-    assert (contributions[~absent] != 0).all()
+# ---------------------------------------------------------------- base models and folds
 
 
-def test_everything_is_attributed_where_nothing_is_joint(make, data):
-    X, y = data
-    model = make(fusion=AdaptiveFusion(joint=False)).fit(X, y)
-    _, joint = model.modality_contributions(X)
-    np.testing.assert_allclose(joint, 0, atol=1e-9)
-    np.testing.assert_allclose(model.joint_share(X), 0, atol=1e-9)
-
-
-def test_joint_share_is_what_the_joint_part_contributes(fitted, data):
-    contributions, joint = fitted.modality_contributions(data[0])
-    sizes = [np.abs(x).mean(axis=1) for x in (contributions.sum(axis=1), joint)]
-    np.testing.assert_allclose(
-        fitted.joint_share(data[0]), sizes[1] / (sizes[0] + sizes[1])
-    )
-
-
-# ---------------------------------------------------------------- experts and folds
-
-
-def test_expert_weights_tell_who_counts_in_which_word(fitted):
-    weights = fitted.expert_weights_
+def test_base_model_weights_tell_what_counts_in_each_source(fitted):
+    weights = fitted.base_model_weights_
     assert list(weights.index) == ["left", "right", "joint"]
-    assert list(weights.columns) == ["network", *EXPERTS]
+    assert list(weights.columns) == ["network", "linear", "trees"]
     assert (weights >= 0).all(axis=None)
-    assert (weights.loc[["left", "right"]] > 0).all(axis=None)
+    assert (weights.loc[["left", "right"]].sum(axis=1) > 0).all()
 
 
-def test_without_experts_the_network_speaks_alone(make_whole, data):
-    weights = make_whole(experts=None).fit(*data).expert_weights_
+def test_without_base_models_the_network_speaks_alone(make_whole, data):
+    weights = make_whole(base_models=None).fit(*data).base_model_weights_
     assert list(weights.columns) == ["network"]
     assert list(weights.index) == ["left", "right"]
 
 
-def test_without_held_out_rows_experts_stay_out_and_weights_are_even(make_whole, data):
+def test_base_models_of_the_user_join(kind, make_whole, data):
     X, y = data
-    model = make_whole(early_stopping=False).fit(X, y)
-    assert model.expert_weights_ is None
-    assert_same_output(
-        model, make_whole(early_stopping=False, experts=None).fit(X, y), X
-    )
-    present = np.stack([X["a"].notna(), X["d"].notna()], axis=1)
-    even = present / present.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(model.modality_weights(X), even)
+    trees = {
+        FusionClassifier: DecisionTreeClassifier,
+        FusionRegressor: DecisionTreeRegressor,
+    }
+    own = [("tree", trees[kind](max_depth=3, random_state=0))]
+    model, without = make_whole(base_models=own).fit(X, y), make_whole().fit(X, y)
+    weights = model.base_model_weights_
+    assert list(weights.columns) == ["network", "linear", "trees", "tree"]
+    assert (weights["tree"] > 0).any()
+    assert not np.allclose(output(model, X), output(without, X))
+    assert not hasattr(own[0][1], "tree_")  # the caller's is not fitted
 
 
-def test_experts_change_what_is_said(make, data):
+def test_rows_too_few_to_hold_any_out_make_one_network(make_whole, data):
     X, y = data
-    alone, helped = make().fit(X, y), make(experts="auto").fit(X, y)
-    assert not np.allclose(output(alone, X), output(helped, X))
+    model = make_whole().fit(X.head(30), y[:30])
+    assert model.base_model_weights_ is None
+    assert len(model.networks_) == 1
+    assert np.isfinite(output(model, X)).all()
 
 
 @pytest.mark.parametrize("rule", ["attention", "concat", "mean"])
-def test_experts_join_only_the_rule_that_learns_trust(make, data, rule):
+def test_base_models_join_only_the_rules_that_learn_trust(make, data, rule):
     X, y = data
-    model = make(fusion=rule, experts="auto").fit(X, y)
+    model = make(fusion=rule, base_models="auto").fit(X, y)
+    assert model.base_model_weights_ is None
     assert_same_output(model, make(fusion=rule).fit(X, y), X)
 
 
-@pytest.mark.parametrize(
-    "n, n_folds, expected",
-    [
-        (120, "auto", 5),
-        (1050, "auto", 3),
-        (4000, "auto", 1),
-        (120, 3, 3),
-        (120, 1, 1),
-        (90, "auto", 1),  # too few rows to hold any out
-    ],
-)
-def test_folds_are_as_many_as_asked(make, make_views, kind, n, n_folds, expected):
-    X, labels = make_views(n)
-    y = labels if kind is FusionClassifier else X["a"].fillna(0).to_numpy()
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_folds_are_as_many_as_asked(make, data, n_folds):
+    X, y = data
     model = make(n_folds=n_folds, max_epochs=1).fit(X, y)
-    assert len(model._folds) == expected
-    weights = model.modality_weights(X)
-    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    assert len(model.networks_) == n_folds
+    np.testing.assert_allclose(model.modality_weights(X).sum(axis=1), 1)
 
 
 @pytest.mark.parametrize("n", [3, 12])
@@ -453,34 +468,35 @@ def test_every_fold_counts(make, data):
     X, y = data
     model = make(n_folds=2).fit(X, y)
     before = output(model, X)
-    model._folds[1].network.heads[0].weight.data.mul_(3)
+    model.networks_[1].attentions[0].head.weight.data.mul_(3)
+    model._model._doubles = None
     assert not np.allclose(output(model, X), before)
 
 
 def test_each_fold_starts_from_weights_of_its_own(make, data):
     # So small a rate leaves the weights where they began.
     model = make(n_folds=2, lr=1e-9).fit(*data)
-    one, two = (fold.network.heads[0].weight for fold in model._folds)
+    one, two = (network.attentions[0].head.weight for network in model.networks_)
     assert not torch.allclose(one, two, atol=0.01)
 
 
 def test_warm_start_goes_on_with_every_fold(make, data):
     X, y = data
     model = make(n_folds=2, warm_start=True).fit(X, y)
-    networks = [f.network for f in model._folds]
-    before = [copy.deepcopy(n.state_dict()) for n in networks]
-    model.fit(X, y)
-    for fold, network, state in zip(model._folds, networks, before, strict=True):
-        assert fold.network is network
-        name = "heads.0.weight"
+    before = [copy.deepcopy(network.state_dict()) for network in model.networks_]
+    model.set_params(lr=1e-9).fit(X, y)
+    name = "attentions.0.head.weight"
+    for network, state in zip(model.networks_, before, strict=True):
         assert not torch.equal(network.state_dict()[name], state[name])
+        torch.testing.assert_close(
+            network.state_dict()[name], state[name], atol=1e-5, rtol=0
+        )
 
 
 @pytest.mark.parametrize(
     "parameters",
     [
         {"d_model": 32},
-        {"n_members": 3},
         {"n_folds": 3},
         {"fusion": "mean"},
         {"fusion": AdaptiveFusion(joint=True)},
@@ -496,7 +512,7 @@ def test_warm_start_refuses_another_architecture(make, data, parameters):
 
 def test_warm_start_goes_on_where_the_architecture_is_the_same(make, data):
     model = make(warm_start=True, fusion="adaptive", n_folds="auto").fit(*data)
-    model.set_params(fusion=AdaptiveFusion(), n_folds=5, lr=1e-3, max_epochs=1)
+    model.set_params(fusion=AdaptiveFusion(), lr=1e-3, max_epochs=1)
     assert model.fit(*data).n_iter_ == 1
 
 
@@ -504,7 +520,7 @@ def test_warm_start_goes_on_where_the_architecture_is_the_same(make, data):
 
 
 @pytest.mark.parametrize("spec", [Noise(3.0), Swap(), Drop(), Corruption()])
-def test_disturbed_rows_go_wherever_rows_go(fitted, data, spec):
+def test_corrupted_rows_go_wherever_rows_go(fitted, data, spec):
     X = data[0].dropna().head(40)  # so that no row is left without any modality
     batch, plan = fitted.corrupt(X, spec, random_state=0)
     assert len(batch) == len(X)
@@ -516,7 +532,7 @@ def test_disturbed_rows_go_wherever_rows_go(fitted, data, spec):
     np.testing.assert_allclose(weights.sum(axis=1), 1)
 
 
-def test_disturbance_follows_its_seed_and_moves_no_other(fitted, data):
+def test_corruption_follows_its_seed_and_moves_no_other(fitted, data):
     X = data[0]
     state = torch.random.get_rng_state()
     one, two, other = (
@@ -545,7 +561,7 @@ def test_noise_moves_the_output_and_none_leaves_it(fitted, data):
     ],
     ids=repr,
 )
-def test_impossible_disturbance_is_refused(fitted, data, wrong, message):
+def test_impossible_corruption_is_refused(fitted, data, wrong, message):
     with pytest.raises((ValueError, TypeError), match=message):
         fitted.corrupt(data[0], wrong)
 
@@ -709,17 +725,8 @@ def test_early_stopping_keeps_the_best_epoch(make, data):
     # The weights of the best epoch, not of the last.
     again = make(max_epochs=40, callbacks=[Weights(best)], **common).fit(X, y)
     kept = pickle.loads(again.history_["weights"][best])
-    for one, two in zip(learned_weights(model.net_), kept, strict=True):
+    for one, two in zip(model.networks_[0].parameters(), kept, strict=True):
         assert torch.equal(one, two)
-
-
-def learned_weights(net):
-    """Weights that training alone sets; the fusion rule is calibrated afterwards."""
-    return [
-        p.detach().clone()
-        for name, p in net.module_.named_parameters()
-        if not name.startswith("fusion")
-    ]
 
 
 class Weights(Callback):
@@ -731,26 +738,9 @@ class Weights(Callback):
     def on_epoch_begin(self, net, **kwargs):
         # The weights at the beginning of an epoch are those at the end of the last.
         if len(net.history) == self.epoch + 1:
-            net.history[-2]["weights"] = pickle.dumps(learned_weights(net))
-
-
-class Interrupt(Callback):
-    """Ctrl-C in the middle of an epoch."""
-
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def on_batch_end(self, net, training=False, **kwargs):
-        if training and len(net.history) == self.epoch:
-            raise KeyboardInterrupt
-
-
-def test_interrupted_fit_can_predict(make, data):
-    X, y = data
-    model = make(max_epochs=50, callbacks=[Interrupt(4)]).fit(X, y)
-    assert model.n_iter_ == 3
-    assert len(model.history_) == 3
-    assert np.isfinite(output(model, X)).all()
+            net.history[-2]["weights"] = pickle.dumps(
+                [p.detach().clone() for p in net.module_.parameters()]
+            )
 
 
 def test_warm_start_goes_on_from_the_weights_it_has(make, data):
@@ -786,14 +776,6 @@ def test_bar_is_shown_when_asked_for(make, data, capsys):
     assert not shown.out
 
 
-@pytest.mark.parametrize("n_members", [1, 5])
-def test_members_are_as_many_as_asked(make, data, n_members):
-    X, y = data
-    model = make(n_members=n_members).fit(X, y)
-    assert model.net_.module_.n_members == n_members
-    assert np.isfinite(output(model, X)).all()
-
-
 @pytest.mark.parametrize("corruption", [None, Corruption(p_corrupt=0.9, p_drop=0.5)])
 def test_corruption_changes_the_training(make, data, corruption):
     X, y = data
@@ -801,7 +783,7 @@ def test_corruption_changes_the_training(make, data, corruption):
     assert not np.allclose(output(usual, X), output(other, X))
 
 
-def test_single_modality_is_never_disturbed(make, data):
+def test_single_modality_is_never_corrupted(make, data):
     X, y = data
     triples = [("all", "vector", ["a", "b"])]
     X = X.fillna(0.0)
@@ -816,54 +798,6 @@ def test_batch_may_be_larger_than_the_data(make, data):
     X, y = data
     model = make(batch_size=10_000).fit(X.head(20), y[:20])
     assert np.isfinite(output(model, X)).all()
-
-
-def test_row_of_weight_zero_is_no_row(make_whole, data):
-    X, y = data
-    weight = np.ones(len(X))
-    weight[::4] = 0
-    kept = weight > 0
-    assert_same_output(
-        make_whole().fit(X, y, sample_weight=weight),
-        make_whole().fit(X[kept], y[kept]),
-        X,
-    )
-
-
-def test_weight_of_two_is_the_row_twice(make_whole, data):
-    X, y = data
-    weight = np.ones(len(X))
-    weight[:30] = 2
-    rows = np.repeat(np.arange(len(X)), weight.astype(int))
-    assert_same_output(
-        make_whole().fit(X, y, sample_weight=weight),
-        make_whole().fit(X.iloc[rows], y[rows]),
-        X,
-    )
-
-
-def test_fractional_weights_pull_the_model(make_whole, data):
-    X, y = data
-    usual = make_whole().fit(X, y)
-    weighted = make_whole().fit(X, y, sample_weight=np.linspace(0.01, 1, len(X)))
-    assert not np.allclose(output(usual, X), output(weighted, X))
-
-
-def test_fitted_model_carries_few_rows(make, make_views):
-    sizes = []
-    for n in (2000, 4000):  # of more than 1,000 rows, the summaries of 1,000
-        X, labels = make_views(n)
-        y = labels if make().__class__ is FusionClassifier else X["a"].fillna(0)
-        # The same network at every size, which the default rule need not be.
-        model = make(
-            fusion="mean",
-            batch_size=5000,
-            early_stopping=True,
-            max_epochs=1,
-            n_folds=1,
-        ).fit(X, y)
-        sizes.append(len(pickle.dumps(model)))
-    assert sizes[1] < sizes[0] + 5000
 
 
 # ---------------------------------------------------------------- scikit-learn's ways
@@ -881,7 +815,7 @@ def test_clone_is_unfitted_and_fits_alike(make, data):
     X, y = data
     model = make(fusion=AdaptiveFusion(n_heads=2)).fit(X, y)
     fresh = clone(model)
-    assert not hasattr(fresh, "net_")
+    assert not hasattr(fresh, "networks_")
     assert fresh.fusion is not model.fusion
     assert_same_output(model, fresh.fit(X, y), X)
 
@@ -909,21 +843,24 @@ def test_nested_parameter_of_a_short_name_applies_to_the_rule_it_names(make):
     [
         "predict",
         "modality_weights",
+        "modality_trust",
         "modality_contributions",
         "joint_share",
+        "element_contributions",
         "element_weights",
         "corrupt",
     ],
 )
 def test_method_before_fit_is_refused(make, data, method):
-    more = {"element_weights": ["left"], "corrupt": [Noise()]}.get(method, [])
+    more = [Noise()] if method == "corrupt" else []
+    more = ["left"] if method.startswith("element") else more
     with pytest.raises(NotFittedError):
         getattr(make(), method)(data[0], *more)
 
 
-def test_expert_weights_before_fit_are_refused(make):
+def test_base_model_weights_before_fit_are_refused(make):
     with pytest.raises(NotFittedError):
-        make().expert_weights_  # noqa: B018
+        make().base_model_weights_  # noqa: B018
 
 
 def test_weights_of_an_unknown_modality_are_refused(make, data):

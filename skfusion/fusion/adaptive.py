@@ -125,10 +125,10 @@ class _JointPart(nn.Module):
         super().__init__()
         M, D = shape.n_modalities, shape.d_model
         self.layers = nn.Sequential(
-            nn.Linear(M * D + M, 2 * D),
+            nn.Linear(M * D + M, 4 * D),
             nn.GELU(),
             Dropout(dropout),
-            nn.Linear(2 * D, shape.n_outputs),
+            nn.Linear(4 * D, shape.n_outputs),
         )
 
     def forward(

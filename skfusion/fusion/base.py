@@ -56,6 +56,9 @@ class FusionModule(nn.Module):
 
     #: Whether the heads of the modalities teach the encoders, or only follow them.
     trains_heads: bool = True
+    #: Whether the module reads the tokens, in training too.
+    reads_tokens: bool = False
+
     def forward(
         self,
         z: Tensor,

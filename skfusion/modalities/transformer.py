@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skfusion._rows import row_keys
 from skfusion._sklearn import BaseComposition, VisualBlock
 from skfusion.batch import Block, ModalityBatch
 from skfusion.modalities import registry
 from skfusion.modalities.base import Modality
+from skfusion.modalities.columns import take_rows
 from skfusion.modalities.resolution import (
     Columns,
     as_table,
@@ -138,7 +142,9 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
         -------
         self : ModalityTransformer
         """
-        for name, modality, columns in self._start(X):
+        triples = self._start(X)
+        X, y, _ = self._distinct(X, y)
+        for name, modality, columns in triples:
             self._call(name, modality.fit, self._select(X, columns), y)
         return self
 
@@ -152,14 +158,17 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
         -------
         batch : ModalityBatch of n_samples rows
         """
-        return self._batch(
+        triples = self._start(X)
+        X, y, back = self._distinct(X, y)
+        batch = self._batch(
             {
                 name: self._call(
                     name, modality.fit_transform, self._select(X, columns), y
                 )
-                for name, modality, columns in self._start(X)
+                for name, modality, columns in triples
             }
         )
+        return batch[back]
 
     def transform(self, X: Any) -> ModalityBatch:
         """Clean and tokenise rows.
@@ -197,6 +206,30 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
         if not self.modalities_:
             raise ValueError("Every modality is dropped: at least one must remain.")
         return self.modalities_
+
+    def _distinct(self, X: Any, y: Any) -> tuple[Any, Any, NDArray[np.intp]]:
+        """The distinct rows that modalities are fitted on, and where each row is.
+
+        Their order is that of their content, so that neither the order of the rows nor
+        copies of them change what a modality learns.
+        """
+        X = as_table(X)
+        used: Any = sorted(self._used_columns(), key=str)
+        if hasattr(X, "iloc"):
+            table = X.loc[:, used]
+        else:
+            table = X[used] if hasattr(X, "columns") else X[:, used]
+        keys = row_keys(table)
+        if y is not None:
+            y = np.asarray(y)
+            if len(y) != len(keys):
+                raise ValueError(
+                    "Found input variables with inconsistent numbers of samples: "
+                    f"X has {len(keys)} rows and y has {len(y)}."
+                )
+            keys = np.concatenate([keys, row_keys(y.reshape(len(y), -1))], axis=1)
+        _, first, back = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        return take_rows(X, first), None if y is None else y[first], back.ravel()
 
     def _batch(self, blocks: dict[str, Block]) -> ModalityBatch:
         return ModalityBatch(blocks, {name: m for name, m, _ in self.modalities_})

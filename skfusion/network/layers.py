@@ -87,9 +87,9 @@ class ResidualMLP(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.LayerNorm(d_model),
-            nn.Linear(d_model, 2 * d_model),
+            nn.Linear(d_model, 4 * d_model),
             nn.GELU(),
-            nn.Linear(2 * d_model, d_model),
+            nn.Linear(4 * d_model, d_model),
         )
         self.norm = nn.LayerNorm(d_model)
         self.dropout = Dropout(dropout)

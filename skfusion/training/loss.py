@@ -51,6 +51,8 @@ class FusionLoss(nn.Module):
         if output.joint is not None:
             joint = self.elementwise(self.prior + output.joint, y)
             loss = loss + (joint * weight).sum() / total
+        if not loss.requires_grad:  # all that is present in the batch has learned
+            loss.requires_grad_()
         return loss
 
     def alone(

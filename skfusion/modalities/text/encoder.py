@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skfusion.modalities.text.reading import N_BUCKETS
 from skfusion.network import Dropout, Encoder
 
 __all__ = ["TextEncoder"]
 
 # Measured on reviews, titles and names.
+N_EMBEDDED = 2048  # embeddings of character n-grams, of which 0 is padding
 _BY_CHARS = 0.05  # share of common words that training reads by character n-grams
 _HALF_LENGTH = 16  # words of a row that loses half of `token_dropout`
 
@@ -35,7 +35,7 @@ class TextEncoder(Encoder):
 
     # Measured: 3 of 1 to 12 on drug reviews, by held-out log-loss.
     max_epochs = 3
-    char_ngrams: Tensor
+    char_ngrams: NDArray[np.int16]
     frequency: Tensor
 
     def __init__(
@@ -55,13 +55,13 @@ class TextEncoder(Encoder):
         self.n_words, self.n_ngrams = n_words, tuple(n_ngrams)
         self.has_columns = n_columns > 0
         self.token_dropout = token_dropout
-        learned = [n_words, *n_ngrams, n_columns, N_BUCKETS - 1]
+        learned = [n_words, *n_ngrams, n_columns, N_EMBEDDED - 1]
         *self.offsets, self.char_offset, total = np.cumsum(learned).tolist()
         self.embedding = nn.Embedding(1 + total, width, padding_idx=0)
         self.project = nn.Linear(width, d_model)
         self.dropout = Dropout(dropout)
-        # Not copied: every encoder of the modality reads the same array.
-        self.register_buffer("char_ngrams", torch.from_numpy(char_ngrams))
+        # Every encoder of the modality reads the same array, which a pickle holds once.
+        self.char_ngrams = char_ngrams
         share = word_counts / max(word_counts.sum(), 1)
         self.register_buffer("frequency", torch.tensor(share.cumsum()).float())
         self.reset_parameters()
@@ -144,10 +144,13 @@ class TextEncoder(Encoder):
 
     def _read_chars(self, words: Tensor, unseen: Tensor, row: Tensor) -> Tensor:
         """Embed words by their character n-grams, (n,) -> (n, E)."""
-        known = self.char_ngrams[words.clamp(min=0)]
+        table = torch.from_numpy(self.char_ngrams)
+        known = table[words.clamp(min=0).cpu()].to(words.device)
         new = unseen[row, (-1 - words).clamp(min=0)]
         chars = torch.where((words > 0).unsqueeze(-1), known, new).long()  # (n, P)
         some = chars > 0
+        # Fewer embeddings than buckets: some character n-grams share one.
+        chars = (chars - 1) % (N_EMBEDDED - 1) + 1
         total = self._sum(torch.where(some, chars + self.char_offset, 0))
         return total / some.sum(dim=-1, keepdim=True).clamp(min=1).sqrt()
 

@@ -63,7 +63,7 @@ class TextModality(CellModality):
         Whether "Good" and "good" are one word.
     strip_html : bool, default=True
         Remove tags, comments, scripts, and decode entities such as ``&amp;``.
-    embedding_dim : int, default=64
+    embedding_dim : int, default=32
         Width of the learned embeddings, before they are projected to `d_model`.
     token_dropout : float, default=0.4
         Share of the words of a long text that training hides at each step; short texts
@@ -118,7 +118,7 @@ class TextModality(CellModality):
         ngram_range: tuple[int, int] = (1, 2),
         lowercase: bool = True,
         strip_html: bool = True,
-        embedding_dim: int = 64,
+        embedding_dim: int = 32,
         token_dropout: float = 0.4,
         on_error: Literal["raise", "absent"] = "raise",
     ) -> None:

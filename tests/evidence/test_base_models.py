@@ -1,0 +1,222 @@
+"""Base models on the features of a modality."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
+
+from skfusion.evidence.base_models import (
+    LinearModel,
+    Reduced,
+    Task,
+    centre,
+    columns_for_trees,
+    fit_linear,
+    fit_table_model,
+    join,
+    trees,
+)
+
+N, F = 200, 6
+RNG = np.random.default_rng(0)
+X = RNG.normal(3.0, 2.0, size=(N, F)).astype(np.float32)
+Y = np.digitize(X[:, 0] - X[:, 1], [-2.0, 2.0])
+W = np.ones(N)
+SHARES = np.bincount(Y) / N
+CLASSES = Task(True, 3, np.log(SHARES), 0)
+NUMBERS = Task(False, 2, np.zeros(2), 0)
+TARGET = np.stack([X[:, 0] - 3.0, X[:, 1] + X[:, 2] - 6.0], axis=1) / 3
+
+
+def draw(n_models, seed=0):
+    rng = np.random.default_rng(seed)
+    return [
+        LinearModel(
+            rng.normal(size=(F, 3)).astype(np.float32),
+            rng.normal(size=F).astype(np.float32),
+            rng.normal(size=3),
+        )
+        for _ in range(n_models)
+    ]
+
+
+# ---------------------------------------------------------------- linear models
+
+
+def test_linear_evidence_is_what_its_parts_say():
+    (model,) = draw(1)
+    expected = (X.astype(float) - model.center) @ model.coef.astype(float)
+    np.testing.assert_allclose(
+        model.evidence(X), expected + model.intercept, atol=1e-10
+    )
+
+
+def test_mean_of_linear_models_says_the_mean_of_what_they_say():
+    models = draw(5)
+    expected = np.mean([m.evidence(X) for m in models], axis=0)
+    np.testing.assert_allclose(
+        LinearModel.mean(models).evidence(X), expected, atol=1e-5
+    )
+
+
+def test_split_linear_models_sum_to_the_whole():
+    (model,) = draw(1)
+    parts = model.split([1, 3, 2])
+    said = [
+        part.evidence(x) for part, x in zip(parts, np.split(X, [1, 4], 1), strict=True)
+    ]
+    np.testing.assert_allclose(sum(said), model.evidence(X), atol=1e-9)
+    assert not parts[1].intercept.any()
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix], ids=["dense", "csr"])
+def test_evidence_of_a_row_does_not_depend_on_the_others(form):
+    x = form(X)
+    for model in fit_linear(CLASSES, x, Y, W):
+        together = model.evidence(x)
+        alone = np.concatenate([model.evidence(x[i : i + 1]) for i in range(5)])
+        np.testing.assert_allclose(alone, together[:5], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix], ids=["dense", "csr"])
+def test_linear_evidence_of_classes_is_centred_and_finds_them(form):
+    x = form(X - 3 * (form is sparse.csr_matrix))
+    models = fit_linear(CLASSES, x, Y, W)
+    assert len(models) > 1
+    for model in models:
+        evidence = model.evidence(x)
+        np.testing.assert_allclose(evidence.sum(axis=1), 0, atol=1e-4)
+    assert np.mean((evidence + CLASSES.log_prior).argmax(axis=1) == Y) > 0.75
+
+
+def test_linear_evidence_of_numbers_is_their_prediction():
+    model = fit_linear(NUMBERS, X, TARGET, W)[-1]
+    np.testing.assert_allclose(model.evidence(X), TARGET, atol=0.05)
+
+
+def test_stronger_fits_come_later():
+    loss = [
+        np.mean((m.evidence(X) - TARGET) ** 2)
+        for m in fit_linear(NUMBERS, X, TARGET, W)
+    ]
+    assert (np.diff(loss) < 0).all()
+
+
+def test_two_classes_are_told_apart_by_one_plane():
+    task = Task(True, 2, np.log([0.5, 0.5]), 0)
+    y = (X[:, 0] > 3).astype(int)
+    evidence = fit_linear(task, X, y, W)[-1].evidence(X)
+    np.testing.assert_allclose(evidence[:, 0], -evidence[:, 1], atol=1e-5)
+    assert np.mean(evidence.argmax(axis=1) == y) > 0.95
+
+
+def test_class_that_the_rows_lack_gets_no_evidence_for_or_against():
+    some = Y != 1
+    for model in fit_linear(CLASSES, X[some], Y[some], W[some]):
+        evidence = model.evidence(X)
+        np.testing.assert_allclose(evidence[:, 1], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("task, y", [(CLASSES, Y), (NUMBERS, TARGET)], ids=["c", "r"])
+def test_weight_of_two_is_the_row_twice(task, y):
+    weight = 1.0 + (np.arange(N) < 50)
+    rows = np.repeat(np.arange(N), weight.astype(int))
+    one = fit_linear(task, X, y, weight)
+    two = fit_linear(task, X[rows], y[rows], np.ones(len(rows)))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a.evidence(X), b.evidence(X), atol=0.03)
+
+
+def test_column_that_never_varies_and_few_rows_are_no_trouble():
+    x = X.copy()
+    x[:, 2] = 5.0
+    for model in fit_linear(CLASSES, x, Y, W):
+        assert np.isfinite(model.evidence(x)).all()
+        assert not model.coef[2].any()
+    assert fit_linear(CLASSES, X[:5], Y[:5], W[:5]) == []
+    same = np.zeros(N, int)
+    assert fit_linear(CLASSES, X, same, W) == []
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_whoever_knows_only_the_class_shares_says_nothing():
+    noise = np.zeros((N, 1))
+    model = LogisticRegression(C=1e-6)
+    fitted = fit_table_model(CLASSES, model, noise, Y, W)
+    np.testing.assert_allclose(fitted.evidence(noise), 0, atol=1e-3)
+
+
+def test_no_answer_of_a_table_model_is_ever_certain():
+    fitted = fit_table_model(CLASSES, DecisionTreeClassifier(), X, Y, W)
+    evidence = fitted.evidence(X)
+    assert np.isfinite(evidence).all()
+    assert (evidence.argmax(axis=1) == Y).mean() > 0.99
+    np.testing.assert_allclose(evidence.sum(axis=1), 0, atol=1e-9)
+
+
+def test_class_that_a_table_model_never_saw_is_allowed_for():
+    some = Y != 1
+    tree = DecisionTreeClassifier(max_depth=2)
+    fitted = fit_table_model(CLASSES, tree, X[some], Y[some], W[some])
+    assert fitted.evidence(X).shape == (N, 3)
+    assert not hasattr(tree, "tree_")
+
+
+def test_table_model_of_one_class_is_none():
+    one = np.zeros(N, int)
+    assert fit_table_model(CLASSES, DecisionTreeClassifier(), X, one, W) is None
+
+
+def test_estimator_without_sample_weight_serves_where_weights_are_alike():
+    from sklearn.neighbors import KNeighborsClassifier
+
+    fitted = fit_table_model(CLASSES, KNeighborsClassifier(), X, Y, W)
+    assert fitted.evidence(X).shape == (N, 3)
+
+
+def test_trees_are_left_out_where_they_cost_too_much_or_cannot_be():
+    assert trees(CLASSES, N, F) is not None
+    assert trees(CLASSES, 10, F) is None
+    assert trees(Task(True, 150, np.zeros(150), 0), N, 100) is None
+    assert trees(NUMBERS, N, F) is None  # two targets
+
+
+# ---------------------------------------------------------------- features
+
+
+def test_trees_read_narrow_columns_and_what_linear_models_say_of_wide_ones():
+    wide = sparse.random(N, 500, 0.1, format="csr", random_state=0)
+    said = RNG.normal(size=(N, 3))
+    table = columns_for_trees([X, wide], [said, 2 * said])
+    assert table.shape == (N, F + 3 + 3)
+    np.testing.assert_allclose(table[:, :F], X)
+    two = RNG.normal(size=(N, 2))  # of two classes one column says it all
+    assert columns_for_trees([X], [two]).shape == (N, F + 1)
+
+
+def test_joined_features_are_sparse_where_any_is():
+    wide = sparse.random(N, 50, 0.1, format="csr", random_state=0)
+    joined = join([X, wide])
+    assert sparse.issparse(joined)
+    assert joined.shape == (N, F + 50)
+    assert join([X, X]).shape == (N, 2 * F)
+    assert join([X]) is X
+
+
+def test_users_models_read_sparse_features_as_few_dense_columns():
+    wide = sparse.random(N, 500, 0.1, format="csr", random_state=0, dtype=np.float32)
+    reduced = Reduced.fit(wide, 0)(wide)
+    assert reduced.shape[0] == N
+    assert reduced.shape[1] < 100
+    assert Reduced.fit(X, 0)(X) is X
+
+
+def test_centring_leaves_a_single_output_alone():
+    x = RNG.normal(size=(4, 1))
+    assert np.array_equal(centre(x), x)
+    np.testing.assert_allclose(
+        centre(RNG.normal(size=(4, 3))).sum(axis=1), 0, atol=1e-12
+    )
