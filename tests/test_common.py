@@ -43,7 +43,7 @@ MODALITIES.append(VideoModality)
 class SameRows:
     """Folds with every row on both sides.
 
-    Predictions "out of fold" are then those of the expert fitted on all rows, and
+    Predictions "out of fold" are then those of the estimator fitted on all rows, and
     scikit-learn's checks, which want `fit_transform` to equal `transform`, apply.
     """
 
@@ -310,7 +310,7 @@ def test_evaluation_mode_draws_no_random_numbers(encoder, block):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_noise_disturbs_only_the_rows_it_is_meant_for(encoder, block):
+def test_noise_changes_only_the_rows_it_is_meant_for(encoder, block):
     here = np.flatnonzero(block.present)
     inputs = tensors(block, here)
     before = {key: x.clone() for key, x in inputs.items()}
@@ -508,7 +508,11 @@ def test_estimator_passes_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
 
-@parametrize_with_checks(TABLES)
+def _expected_failures(modality):
+    return {"check_array_api_input": "a modality gives a Block, which is no array"}
+
+
+@parametrize_with_checks(TABLES, expected_failed_checks=_expected_failures)
 def test_modality_passes_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
