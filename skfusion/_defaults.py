@@ -17,6 +17,7 @@ __all__ = [
     "has_joint_part",
     "linear_strengths",
     "reduced_width",
+    "tree_rounds",
 ]
 
 #: Rows from which something is held out: with fewer, all sources count the same.
@@ -90,6 +91,11 @@ def automatic_epochs(
 def has_joint_part(n: int, n_modalities: int) -> bool:
     """Whether "auto" gives the network a joint part."""
     return n_modalities > 1 and n >= JOINT_ROWS
+
+
+def tree_rounds(n: int, n_trees: int) -> int:
+    """Rounds of boosting on n rows, of so many trees each."""
+    return 200 if n >= 2000 and n_trees == 1 else 80
 
 
 def linear_strengths(

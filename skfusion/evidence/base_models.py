@@ -28,6 +28,7 @@ from skfusion._defaults import (
     TREE_COST,
     linear_strengths,
     reduced_width,
+    tree_rounds,
 )
 
 __all__ = [
@@ -126,7 +127,7 @@ def fit_linear(
     y: NDArray[Any],
     w: NDArray[Any],
     *,
-    only: int | None = None,
+    only: slice = slice(None),
 ) -> list[LinearModel]:
     """Linear models of every strength, weak fits first; none where rows are too few.
 
@@ -135,8 +136,8 @@ def fit_linear(
     x : ndarray or CSR matrix (n, F)
     y : ndarray (n,) of class indices, or (n, C) standardised
     w : ndarray (n,), weights of the rows
-    only : int, optional
-        The one of the strengths that is wanted.
+    only : slice, optional
+        The strengths that are wanted.
     """
     if x.shape[0] < 10 or (task.is_classification and len(np.unique(y)) < 2):
         return []
@@ -156,7 +157,7 @@ def fit_linear(
             x = (x @ components.T).astype(np.float32)
     models, warm = [], None
     strengths = linear_strengths(x.shape, is_sparse, task.is_classification)
-    for strength in strengths if only is None else strengths[only : only + 1]:
+    for strength in strengths[only]:
         coef, intercept, warm = _solve(task, x, y, w, strength, warm)
         if components is not None:
             coef = components.T @ coef
@@ -240,8 +241,8 @@ def trees(task: Task, n: int, n_features: int) -> Any | None:
     )
     return kind(
         learning_rate=0.1,
-        max_iter=80,
-        max_leaf_nodes=8,
+        max_iter=tree_rounds(n, per_round),
+        max_leaf_nodes=8 if n < 2000 else 16,
         l2_regularization=1.0,
         early_stopping=False,
         random_state=task.seed,

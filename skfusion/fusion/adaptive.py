@@ -31,8 +31,8 @@ class AdaptiveFusion(Fusion):
     The *trust* ``a_s >= 0`` is learned after training, on rows that nothing has learned
     from, some of them corrupted on purpose: how confident the source is, how far it
     agrees with the others, and how unlike the training rows its content is, tell how
-    far it can be believed. The weight of a modality is its share of ``|a_m e_m|``. This is a
-    logarithmic opinion pool, of evidence instead of opinions.
+    far it can be believed. The weight of a modality is its share of ``|a_m e_m|``. This
+    is a logarithmic opinion pool, of evidence instead of opinions.
 
     While the network is trained every source has a loss of its own, and the trust of
     each present source is the same: 1 over the square root of their number.

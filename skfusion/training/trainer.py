@@ -14,6 +14,7 @@ import torch
 from skorch.callbacks import (
     Callback,
     EarlyStopping,
+    GradientNormClipping,
     LRScheduler,
 )
 from skorch.helper import predefined_split
@@ -216,6 +217,7 @@ def train(
     callbacks: list[Any] = [
         ("epoch_log", EpochLog()),
         ("balance", recipe.balance),
+        ("clip", GradientNormClipping(1.0)),
         ("schedule", schedule),
         ("branches", StopBranches(short)),
     ]

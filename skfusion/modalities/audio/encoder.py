@@ -96,11 +96,13 @@ class AudioEncoder(Encoder):
         The powers of signal and noise add up, so this happens to the log-mel values,
         which are then scaled to their new maximum, as `AudioModality` would.
         """
-        codes = inputs["log_mel"].to(self.mean.dtype)  # (B, K, T, M)
-        mask = time_mask(inputs["length"].reshape(-1), codes.shape[2])
+        every = inputs["log_mel"].to(self.mean.dtype)  # (B, K, T, M)
+        rows = (sd > 0).nonzero().squeeze(1)
+        codes, length, sd = every[rows], inputs["length"][rows], sd[rows]
+        mask = time_mask(length.reshape(-1), codes.shape[2])
         mask = mask.view(codes.shape[:3])[..., None]
         power = 10 ** ((codes * STEP - RANGE) / 10) * mask
-        n_frames = inputs["length"].clamp_min(1).to(codes.dtype)
+        n_frames = length.clamp_min(1).to(codes.dtype)
         signal = power.sum(dim=(2, 3)) / n_frames  # (B, K)
         # A narrow band catches few independent bins, so its noise fluctuates more.
         spread = self.bandwidth.clamp_min(1).rsqrt()
@@ -111,9 +113,8 @@ class AudioEncoder(Encoder):
         power = (power + strength[..., None, None] * hiss) * mask
         peak = power.amax(dim=(2, 3), keepdim=True).clamp_min(1e-30)
         decibels = 10 * torch.log10((power / peak).clamp_min(10 ** (-RANGE / 10)))
-        noisy = (decibels + RANGE) / STEP
-        changed = (sd > 0).view(-1, 1, 1, 1) & mask
-        return {**inputs, "log_mel": torch.where(changed, noisy, codes)}
+        noisy = torch.where(mask, (decibels + RANGE) / STEP, codes)
+        return {**inputs, "log_mel": every.index_copy(0, rows, noisy)}
 
 
 def _pairs(x: Tensor, length: Tensor) -> Tensor:
