@@ -19,6 +19,7 @@ FLOORS = [
     {"skfusion"},
     {"classifier", "regressor"},
     {"_estimator"},
+    {"_explanations"},
     {"evidence"},
     {"training"},
     {"modalities", "fusion", "balance"},

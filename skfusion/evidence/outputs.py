@@ -306,6 +306,12 @@ class EvidenceModel(Networks):
 class NetworkModel(Networks):
     """Networks under a rule of their own: their outputs are averaged."""
 
+    def __init__(
+        self, networks: list[FusionNetwork], *, is_classification: bool
+    ) -> None:
+        super().__init__(networks)
+        self.is_classification = is_classification
+
     def outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
         """What the networks say of rows, their modalities in the networks' order."""
         said = [predict(net, batch) for net in self.networks_for(len(batch))]
