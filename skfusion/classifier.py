@@ -59,22 +59,22 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         alone.
     n_folds : int or "auto", default="auto"
         Networks that are trained, each on all rows but one fold, which then tells how
-        far it can be trusted; their outputs are averaged. 1 trains one network and
-        holds out `validation_fraction` of the rows. "auto" is 5 below 1,000 rows
-        (with pictures 3) and 3 below 4,000 (without pictures, sounds and series), else
-        1.
+        far every source can be trusted; their outputs are averaged. 1 trains one
+        network and holds out `validation_fraction` of the rows. "auto" is 5 below 1,000
+        distinct rows (with pictures or sounds 3), 3 below 4,000, else 1. Below 40 rows
+        nothing is held out, and base models stay out.
     d_model : int, default=64
         Width of tokens and of what a modality knows. A multiple of the attention heads.
     dropout : float, default=0.25
         Dropout probability in the encoders and above them.
     max_epochs : int or "auto", default="auto"
         Passes over the training rows; the learning rate falls to 0 over them. "auto"
-        is 150,000 / n_samples, between 8 and 100, or fewer where every modality's
-        encoder asks for fewer. Text, pictures and tables of rare categories stop
-        learning after fewer passes than the others, which keeps them from learning
-        rows.
+        is 80,000 / n_samples, between 6 and 30, or fewer where every modality's encoder
+        asks for fewer, and at least what makes 100 steps. Text, pictures and tables of
+        rare categories stop learning after fewer epochs than the others, which keeps
+        them from overfitting.
     batch_size : int or "auto", default="auto"
-        Rows a step. "auto" is 128 below 10,000 rows and 256 above.
+        Rows a step. "auto" is 64 below 400 rows, 128 below 10,000, else 256.
     lr : float, default=0.003
         Highest learning rate of AdamW, after a warm-up over 5 % of the steps.
     weight_decay : float, default=0.01

@@ -8,9 +8,15 @@ from sklearn.base import clone
 from torch import nn
 
 from skfusion.batch import Block, ModalityBatch
-from skfusion.corruption import Corruption, CorruptionPlan, Drop, Noise, Swap
+from skfusion.corruption import (
+    Corruption,
+    CorruptionPlan,
+    Drop,
+    Noise,
+    Swap,
+    corrupt_batch,
+)
 from skfusion.network import Encoder
-from skfusion.training import corrupt_batch
 
 B, M = 4000, 3
 

@@ -84,7 +84,7 @@ PICTURE = Image.fromarray(np.full((4, 5, 3), 7, np.uint8))
         (10**400, 10**401),
         ("", None),
     ],
-    ids=repr,
+    ids=lambda cell: type(cell).__name__,
 )
 def test_cells_of_other_content_have_other_keys(one, other):
     frame = cells(one, copy.deepcopy(one), other)

@@ -17,7 +17,6 @@ from benchmarks.common.tasks import Part
 # pair (name, options) is a spec of skfusion.fusion with these options.
 OURS: dict[str, dict[str, Any]] = {
     "skfusion": {},
-    "skfusion:base models only": {"fusion": ("AdaptiveFusion", {"network": False})},
     "skfusion:network only": {"base_models": None},
     "skfusion:no folds": {"n_folds": 1},
     "skfusion:no corruption": {"corruption": None},
