@@ -294,9 +294,7 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
         self.n_iter_ = len(self.history_)
         self.networks_ = networks = [fold.network for fold in folds]
         if not adaptive:
-            self._model = NetworkModel(
-                networks, is_classification=self._is_classification
-            )
+            self._model = NetworkModel(networks, self._is_classification)
             return
         splits = splits[: len(folds)]  # after Ctrl-C, the finished ones
         task = Task(

@@ -10,7 +10,7 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from skfusion import FusionClassifier, FusionRegressor
-from skfusion.corruption import Noise, Swap
+from skfusion.corruption import Noise
 from skfusion.datasets import (
     load_handwritten_views,
     make_multimodal_classification,
@@ -139,12 +139,9 @@ def test_noise_lowers_the_weight_of_the_modality_it_falls_on(digits):
 
 
 @pytest.mark.parametrize("m, name", [(0, "fou"), (1, "zer"), (2, "kar")])
-@pytest.mark.parametrize("kind", [Noise(3.0), Swap()], ids=lambda k: type(k).__name__)
-def test_corruption_lowers_the_weight_of_the_modality_it_falls_on(
-    digits, kind, m, name
-):
+def test_strong_noise_lowers_the_weight_of_each_view(digits, m, name):
     model, X, _, _ = digits
-    corrupted, _ = model.corrupt(X, kind.set_params(modality=name), random_state=0)
+    corrupted, _ = model.corrupt(X, Noise(3.0, modality=name), random_state=0)
     assert fell(model, X, corrupted, m) > 0.7
 
 

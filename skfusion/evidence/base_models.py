@@ -52,8 +52,8 @@ LINEAR, TREES = "linear", "trees"
 PSEUDO_ROWS = 200.0
 #: Dense features that trees read as they are; of more, what a linear model says.
 MAX_TREE_FEATURES = 100
-#: Components of sparse or wide features that a user's own base model reads.
-N_COMPONENTS = 50
+#: Components of sparse features that trees, and a user's own base models, read.
+N_COMPONENTS = 30
 
 
 class Task(NamedTuple):
@@ -268,20 +268,48 @@ def fit_table_model(
     return TableModel(task, fitted)
 
 
+class Reduced(NamedTuple):
+    """Sparse features as a few dense columns; dense ones as they are.
+
+    **Shape**: components (k, F), or None where the features are dense.
+    """
+
+    components: NDArray[np.float32] | None
+
+    @classmethod
+    def fit(cls, x: Any, seed: int) -> Reduced:
+        """Learn the components of the features (n, F)."""
+        width = min(N_COMPONENTS, x.shape[1] - 1, x.shape[0] - 1)
+        if not sparse.issparse(x) or width < 1:
+            return cls(None)
+        svd = TruncatedSVD(width, random_state=seed, n_iter=3).fit(x)
+        return cls(svd.components_.astype(np.float32))
+
+    def __call__(self, x: Any) -> NDArray[Any]:
+        if self.components is not None:
+            return np.asarray(x.astype(np.float64) @ self.components.T)
+        return x.toarray() if sparse.issparse(x) else x
+
+
 def columns_for_trees(
-    features: Sequence[Any], linear: Sequence[NDArray[np.float64] | None]
+    features: Sequence[Any],
+    reduced: Sequence[Reduced],
+    linear: Sequence[NDArray[np.float64] | None],
 ) -> NDArray[np.float32]:
     """What trees read of several modalities together, (n, F) dense.
 
-    Narrow dense features as they are; and what a linear model, which did not learn from
-    the row, says of each modality (Wolpert, 1992, "Stacked generalization").
+    Narrow dense features as they are, sparse ones reduced; and what a linear model,
+    which did not learn from the row, says of each modality (Wolpert, 1992, "Stacked
+    generalization").
 
     Parameters
     ----------
     features : list of M matrices (n, F_m)
+    reduced : list of M Reduced
     linear : list of M evidences (n, C), or None where there is none
     """
-    parts = [x for x in features if reads_as_is(x)]
+    pairs = zip(reduced, features, strict=True)
+    parts = [r(x) for r, x in pairs if sparse.issparse(x) or reads_as_is(x)]
     for evidence in linear:
         if evidence is not None:
             C = evidence.shape[1]
@@ -292,25 +320,6 @@ def columns_for_trees(
 def reads_as_is(x: Any) -> bool:
     """Whether trees read these features themselves."""
     return not sparse.issparse(x) and x.shape[1] <= MAX_TREE_FEATURES
-
-
-class Reduced(NamedTuple):
-    """Features as dense columns, for a user's own base models."""
-
-    svd: Any
-
-    @classmethod
-    def fit(cls, x: Any, seed: int) -> Reduced:
-        """Learn the components of sparse features; dense ones stay as they are."""
-        width = min(N_COMPONENTS, x.shape[1] - 1, x.shape[0] - 1)
-        if not sparse.issparse(x) or width < 1:
-            return cls(None)
-        return cls(TruncatedSVD(width, random_state=seed).fit(x))
-
-    def __call__(self, x: Any) -> NDArray[Any]:
-        if self.svd is not None:
-            return self.svd.transform(x)
-        return x.toarray() if sparse.issparse(x) else x
 
 
 def join(features: Sequence[Any]) -> Any:

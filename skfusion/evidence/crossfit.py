@@ -84,7 +84,7 @@ class BaseModels(NamedTuple):
     joint_linear : list of M LinearModel or None: of a linear model of all features
         together, the part that belongs to each modality
     tables : list of S dict of name to TableModel
-    reduced : list of M Reduced, what a user's own models read, or empty
+    reduced : list of M Reduced, what trees and a user's own models read
     """
 
     task: Task
@@ -144,7 +144,7 @@ class BaseModels(NamedTuple):
         some = [x[at] for x in features]
         if name == TREES:
             said = [None if e is None else e[at] for e in linear]
-            return some[s] if s < M else columns_for_trees(some, said)
+            return some[s] if s < M else columns_for_trees(some, self.reduced, said)
         if s < M:
             return self.reduced[s](some[s])
         return np.concatenate(
@@ -247,7 +247,7 @@ def fit_base_models(
         linear.append(model)
         said.append(opinion)
     joint_linear = _joint_linear(fitter, additive) if M > 1 else None
-    reduced = [Reduced.fit(x, task.seed) for x in clean.features] if own else []
+    reduced = [Reduced.fit(x, task.seed) for x in clean.features]
     models = BaseModels(task, names, linear, joint_linear, [], reduced)
     for s in range(S):
         models.tables.append(_tables(fitter, models, s, said, own, held))

@@ -44,8 +44,9 @@ BIAS_SD, COEF_SD, OOD_COEF_SD = 1.0, 0.3, 0.1
 LINEAR_SCALE, LINEAR_SCALE_SD = 0.3, 0.3
 #: Penalty on the share of the output that belongs to the joint part.
 JOINT_PENALTY = 0.02
-#: Weight of the corrupted rows in all, beside that of the clean ones.
-CORRUPTED_WEIGHT = 0.1
+#: Weight of the corrupted rows in all, beside that of the clean ones, in a
+#: classification and in a regression, where their squared errors are large.
+CORRUPTED_WEIGHT = {True: 0.1, False: 0.02}
 #: Standardised gate features, and out-of-distribution scores, beyond this say no more.
 CLIP, OOD_CLIP = 4.0, 8.0
 #: Quantile of the size of evidence on clean held-out rows beyond which it is cut.
@@ -190,7 +191,8 @@ def fit_gate(
     w = weight.astype(np.float64).copy()
     if n > n_clean:  # without corrupted rows, only the rows say what the unusual means
         coef0[:, -N_SCORES:] = OOD_COEF[is_classification] / N_SCORES
-        w[n_clean:] *= CORRUPTED_WEIGHT * w[clean].sum() / w[n_clean:].sum()
+        share = CORRUPTED_WEIGHT[is_classification]
+        w[n_clean:] *= share * w[clean].sum() / w[n_clean:].sum()
     spread = np.full(G, COEF_SD)
     spread[-N_SCORES:] = OOD_COEF_SD
     scale0 = np.array([LINEAR_SCALE if np.any(linear) else 0.0])

@@ -306,9 +306,7 @@ class EvidenceModel(Networks):
 class NetworkModel(Networks):
     """Networks under a rule of their own: their outputs are averaged."""
 
-    def __init__(
-        self, networks: list[FusionNetwork], *, is_classification: bool
-    ) -> None:
+    def __init__(self, networks: list[FusionNetwork], is_classification: bool) -> None:
         super().__init__(networks)
         self.is_classification = is_classification
 

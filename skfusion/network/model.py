@@ -157,9 +157,11 @@ class FusionNetwork(nn.Module):
                 zero(B, 1, D), present[:, None], zero(B, 1, attention.n_heads)
             )
             return zero(B, D), zero(B, C), tokens
-        # Where few rows are absent, masking is cheaper than picking the others.
+        # In training, where few rows are absent, masking is cheaper than picking the
+        # others. In prediction, what lies behind a mask must not change a bit.
         whole = bool(present.all())
-        picked = not whole and present.float().mean() < FEW_ABSENT
+        few = self.training and present.float().mean() >= FEW_ABSENT
+        picked = not whole and not few
         rows = present.nonzero().squeeze(1) if picked else None
         if rows is not None:
             inputs = {key: x.index_select(0, rows) for key, x in inputs.items()}

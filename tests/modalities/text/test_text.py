@@ -272,7 +272,7 @@ def test_misspelt_word_is_closer_to_the_word_than_others_are():
     known, misspelt, *others = tokens[:, 0] - make_encoder(modality).project.bias
     cosine = torch.nn.functional.cosine_similarity
     near = cosine(known, misspelt, dim=0)
-    assert near > 0.7
+    assert near > 0.6
     assert all(near > 0.3 + cosine(known, other, dim=0) for other in others)
 
 
