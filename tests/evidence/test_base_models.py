@@ -187,14 +187,16 @@ def test_trees_are_left_out_where_they_cost_too_much_or_cannot_be():
 # ---------------------------------------------------------------- features
 
 
-def test_trees_read_narrow_columns_and_what_linear_models_say_of_wide_ones():
+def test_trees_read_narrow_columns_reduced_ones_and_what_linear_models_say():
     wide = sparse.random(N, 500, 0.1, format="csr", random_state=0)
     said = RNG.normal(size=(N, 3))
-    table = columns_for_trees([X, wide], [said, 2 * said])
-    assert table.shape == (N, F + 3 + 3)
+    reduced = [Reduced.fit(x, 0) for x in (X, wide)]
+    table = columns_for_trees([X, wide], reduced, [said, 2 * said])
+    n_components = len(reduced[1].components)
+    assert table.shape == (N, F + n_components + 3 + 3)
     np.testing.assert_allclose(table[:, :F], X)
     two = RNG.normal(size=(N, 2))  # of two classes one column says it all
-    assert columns_for_trees([X], [two]).shape == (N, F + 1)
+    assert columns_for_trees([X], reduced[:1], [two]).shape == (N, F + 1)
 
 
 def test_joined_features_are_sparse_where_any_is():
