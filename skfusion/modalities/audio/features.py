@@ -12,7 +12,7 @@ from skfusion.modalities.intervals import interval_terms, quarters
 
 __all__ = ["sound_features", "sound_terms"]
 
-LEVELS = (0.1, 0.5, 0.9)  # quantiles over time
+QUANTILES = (0.1, 0.5, 0.9)  # quantiles over time
 MEANS = [0, 6, 7, 8, 9]  # of ten statistics of a band: mean, means of the quarters
 CHUNK = 256  # sounds at a time, to bound the memory
 
@@ -23,7 +23,10 @@ def sound_features(
     mean: NDArray[np.floating],
     sd: NDArray[np.floating],
 ) -> NDArray[np.float32]:
-    """Statistics of the bands over time, and the logarithm of the duration.
+    """Statistics of the bands over time, the level, and the logarithm of the duration.
+
+    The level is the mean of all, and what the rest is relative to: sounds come relative
+    to their loudest value, which would let every frame know how loud that was.
 
     Parameters
     ----------
@@ -35,20 +38,23 @@ def sound_features(
 
     Returns
     -------
-    features : ndarray of shape (n_samples, 10 * n_mels + 1), float32
+    features : ndarray of shape (n_samples, 10 * n_mels + 2), float32
     """
-    out = np.zeros((len(codes), 10 * codes.shape[2] + 1), np.float32)
+    out = np.zeros((len(codes), 10 * codes.shape[2] + 2), np.float32)
     for n_frames, rows in _equally_long(length):
         frames = np.ascontiguousarray(codes[rows, :n_frames].transpose(0, 2, 1))
         ordered = np.sort(frames, axis=2)  # (n, n_mels, n_frames)
         x = frames.astype(np.float32)
-        average = x.mean(axis=2)
+        average = (x.mean(axis=2) - mean) / sd
+        level = average.mean(axis=1, keepdims=True)
         change = np.abs(np.diff(x, axis=2)).sum(axis=2) / n_frames
-        levels = [(_quantile(ordered, q) - mean) / sd for q in LEVELS]
-        parts = [(x[..., s].mean(axis=2) - mean) / sd for s in quarters(n_frames)]
-        duration = np.full((len(rows), 1), np.log(n_frames * HOP))
-        shape = [(average - mean) / sd, x.std(axis=2) / sd, change / sd]
-        out[rows] = np.concatenate([*shape, *levels, *parts, duration], axis=1)
+        spread = [x.std(axis=2) / sd, change / sd]
+        heights = [_quantile(ordered, q) for q in QUANTILES]
+        heights += [x[..., part].mean(axis=2) for part in quarters(n_frames)]
+        heights = [(height - mean) / sd - level for height in heights]
+        duration = np.full_like(level, np.log(n_frames * HOP))
+        parts = [average - level, *spread, *heights, level, duration]
+        out[rows] = np.concatenate(parts, axis=1)
     return out
 
 
@@ -73,16 +79,17 @@ def sound_terms(
     n, n_mels = len(codes), codes.shape[2]
     n_intervals = -(-int(length.max(initial=1)) // step)
     terms = np.zeros((n, n_intervals, coef.shape[1]))
-    own = coef[:-1].reshape(10, n_mels, -1)[MEANS]
-    constant = mean / sd + center[:-1].reshape(10, n_mels)[MEANS]
+    own = coef[:-2].reshape(10, n_mels, -1)[MEANS]
+    constant = center[:-2].reshape(10, n_mels)[MEANS]
     for n_frames, rows in _equally_long(length):
         weights = np.zeros((len(MEANS), n_frames))
         weights[0] = 1 / n_frames
         for weight, part in zip(weights[1:], quarters(n_frames), strict=True):
             weight[part] = 1 / (part.stop - part.start)
-        x = codes[rows, :n_frames].astype(np.float64)
+        x = (codes[rows, :n_frames] - mean) / sd
+        x -= x.mean(axis=(1, 2), keepdims=True)  # the level
         of_rows = interval_terms(
-            x, weights, own, scale=1 / sd, constant=constant, step=step
+            x, weights, own, scale=np.ones(()), constant=constant, step=step
         )
         terms[rows, : of_rows.shape[1]] = of_rows
     return terms

@@ -273,11 +273,12 @@ class AudioModality(CellModality):
 
         For each band: mean, standard deviation, mean absolute difference between
         frames, quantiles of 10, 50 and 90 % over time, and the means of four segments
-        of equal length; then the logarithm of the duration.
+        of equal length, all but the second and third relative to the level, which is
+        the mean of all; then the level and the logarithm of the duration.
 
         Returns
         -------
-        features : ndarray of shape (n_samples, n_columns * (10 * n_mels + 1)), float32
+        features : ndarray of shape (n_samples, n_columns * (10 * n_mels + 2)), float32
         """
         codes, length = block.arrays["log_mel"], self._present_length(block)
         columns = [

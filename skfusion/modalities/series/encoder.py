@@ -16,11 +16,11 @@ __all__ = ["SeriesEncoder", "n_stages"]
 WIDTH = 64  # hidden units
 N_TOKENS = 16  # intervals of the longest training series, at most
 N_SEGMENTS = 8  # averages that stand for the steps of an interval, at most
-HIDDEN = 0.3  # share of the intervals that are hidden in training
+HIDDEN = 0.5  # share of the intervals that are hidden in training
 
 
 class SeriesEncoder(Encoder):
-    """A perceptron over the steps of each interval and of half of its neighbours.
+    """A perceptron over the steps of each interval and of its two neighbours.
 
     It sees the values and the sizes of their changes, as averages of segments where
     intervals are long. Padding is zero before it is seen, so a row's tokens depend
@@ -44,13 +44,14 @@ class SeriesEncoder(Encoder):
     ) -> None:
         super().__init__()
         self.augment = augment
+        self.n_steps = n_steps
         self.stride = 2 ** n_stages(n_steps)
         self.pool = max(1, self.stride // N_SEGMENTS)
         step = self.stride // self.pool
         self.tokens = IntervalTokens(
             2 * n_channels,
             step=step,
-            around=max(1, step // 2),
+            around=step,
             width=WIDTH,
             d_model=d_model,
             dropout=dropout,
@@ -65,7 +66,7 @@ class SeriesEncoder(Encoder):
         h, mask = self.tokens(
             _segments(x, length, self.pool),
             -(-length // self.pool),
-            length.to(dtype).log(),
+            (length.to(dtype) / self.n_steps).log(),
         )
         if self.training and self.augment:
             # otherwise a few intervals, learned first, keep the rest from being learned

@@ -39,7 +39,7 @@ class SeriesModality(CellModality):
 
     Every channel is scaled by its median and spread over the training rows, and
     values far away are compressed smoothly. Its tokens are at most 16 intervals, each
-    of which knows its own steps, half of its neighbours and its place. Statistics of
+    of which knows its own steps, its two neighbours and its place. Statistics of
     whole series (level, spread, quantiles, trend, frequencies, correlations of
     channels) are the features of base models.
 

@@ -346,7 +346,7 @@ def test_two_columns_give_tokens_of_both(cells):
     assert {name[0] for name in elements[0].index} == {"left"}
     assert {name[0] for name in elements[3].index} == {"left", "right"}
     assert all(e.sum() == pytest.approx(1) for e in elements[:6])
-    assert modality.features(block).shape == (7, 2 * 321)
+    assert modality.features(block).shape == (7, 2 * 322)
     with pytest.raises(ValueError, match="fitted on 2 column"):
         modality.transform(frame[["left"]])
 
@@ -354,7 +354,7 @@ def test_two_columns_give_tokens_of_both(cells):
 def test_features_are_finite_and_tell_sounds_apart(fitted, cells):
     features = fitted.features(fitted.transform(cells))
     assert features.dtype == np.float32
-    assert features.shape == (7, 321)
+    assert features.shape == (7, 322)
     assert np.isfinite(features).all()
     assert not np.allclose(features[0], features[5])
 

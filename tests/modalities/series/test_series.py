@@ -264,7 +264,7 @@ def test_some_intervals_are_hidden_in_training_but_never_all(fitted, cells):
     net = encoder(fitted).train()
     masks = torch.stack([net(inputs(fitted.transform(cells)))[1] for _ in range(30)])
     assert masks.any(dim=2).all()
-    assert 0.5 < masks[:, 5].float().mean() < 0.9  # the longest series
+    assert 0.3 < masks[:, 5].float().mean() < 0.7  # the longest series
 
 
 def test_noise_changes_values_but_tokens_still_ignore_padding(fitted, cells):
