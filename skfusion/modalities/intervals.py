@@ -74,14 +74,15 @@ class IntervalTokens(nn.Module):
         windows = x.unfold(1, size, self.step * n_channels)  # (B, T, size)
         n_present = -(-length // self.step)
         mask = time_mask(n_present, n_tokens)
-        h = F.silu(self.stem(windows[mask]))  # (N, width), N present intervals
+        present = mask.nonzero(as_tuple=True)
+        h = F.silu(self.stem(windows[present]))  # (N, width), N present intervals
         h = h + F.silu(self.hidden(h))
         steps = torch.arange(n_tokens, device=x.device, dtype=x.dtype)
         place = (2 * steps + 1) / n_present[:, None] - 1
         where = torch.stack([place, log_duration[:, None].expand_as(place)], dim=2)
-        h = self.norm(self.out(torch.cat([h, where[mask]], dim=1)))
+        h = self.norm(self.out(torch.cat([h, where[present]], dim=1)))
         tokens = h.new_zeros(B, n_tokens, h.shape[1])
-        tokens[mask] = self.dropout(h)
+        tokens[present] = self.dropout(h)
         return tokens, mask
 
 

@@ -95,7 +95,7 @@ class ImageEncoder(Encoder):
         super().__init__()
         self.light, self.move, self.mirror = light, move, mirror
         # Moved pictures are new in every epoch; the others are soon overfitted.
-        self.max_epochs = 24 if move else 16
+        self.max_epochs = 20 if move else 14
         self.mean: Tensor
         self.std: Tensor
         for name, values in (("mean", mean), ("std", std)):
