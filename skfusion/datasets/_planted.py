@@ -129,8 +129,8 @@ class Audio:
     ) -> None:
         seconds = np.arange(self.n_tone) / self.rate
         pitches = np.geomspace(300.0, 3000.0, n_classes)  # Hz
-        waves = np.sin(2 * np.pi * pitches[:, None] * seconds)
-        self.tones = 0.3 * class_sep * np.hanning(self.n_tone) * waves
+        sinusoids = np.sin(2 * np.pi * pitches[:, None] * seconds)
+        self.tones = 0.3 * class_sep * np.hanning(self.n_tone) * sinusoids
         self.noise, self.rng = noise, rng
 
     def background(self) -> tuple[NDArray[np.float32], int]:
@@ -157,8 +157,8 @@ class Series:
         self, n_classes: int, class_sep: float, noise: float, rng: RandomState
     ) -> None:
         phase = np.pi * np.arange(1, self.n_motif + 1) / (self.n_motif + 1)
-        waves = np.sin(np.arange(1, n_classes + 1)[:, None] * phase)
-        self.motifs = 2.0 * class_sep * waves
+        sinusoids = np.sin(np.arange(1, n_classes + 1)[:, None] * phase)
+        self.motifs = 2.0 * class_sep * sinusoids
         self.noise, self.rng = noise, rng
 
     def background(self) -> NDArray[np.float32]:
