@@ -17,6 +17,7 @@ __all__ = [
     "has_joint_part",
     "linear_strengths",
     "reduced_width",
+    "tree_leaves",
     "tree_rounds",
 ]
 
@@ -93,9 +94,14 @@ def has_joint_part(n: int, n_modalities: int) -> bool:
     return n_modalities > 1 and n >= JOINT_ROWS
 
 
-def tree_rounds(n: int, n_trees: int) -> int:
-    """Rounds of boosting on n rows, of so many trees each."""
-    return 200 if n >= 2000 and n_trees == 1 else 80
+def tree_rounds(n: int, is_classification: bool) -> int:
+    """Rounds of boosting on n rows; more of them overfit a classification."""
+    return 80 if is_classification or n < 2000 else 200
+
+
+def tree_leaves(n: int, is_classification: bool) -> int:
+    """Leaves of a tree at most."""
+    return 8 if n < 2000 else 16 if is_classification else 31
 
 
 def linear_strengths(

@@ -119,7 +119,7 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
         dropout: float = 0.25,
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
-        lr: float = 3e-3,
+        lr: float = 6e-3,
         weight_decay: float = 1e-2,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,

@@ -75,7 +75,7 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         them from overfitting.
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is 64 below 400 rows, 128 below 10,000, else 256.
-    lr : float, default=0.003
+    lr : float, default=0.006
         Highest learning rate of AdamW, after a warm-up over 5 % of the steps.
     weight_decay : float, default=0.01
         Decoupled weight decay of AdamW.
@@ -171,7 +171,7 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         dropout=0.25,
         max_epochs="auto",
         batch_size="auto",
-        lr=3e-3,
+        lr=6e-3,
         weight_decay=1e-2,
         class_weight=None,
         early_stopping=False,

@@ -68,7 +68,7 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         them from overfitting.
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is 64 below 400 rows, 128 below 10,000, else 256.
-    lr : float, default=0.003
+    lr : float, default=0.006
         Highest learning rate of AdamW, after a warm-up over 5 % of the steps.
     weight_decay : float, default=0.01
         Decoupled weight decay of AdamW.

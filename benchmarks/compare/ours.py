@@ -19,7 +19,7 @@ def learner(options: dict[str, Any]) -> Learn:
         kind = FusionClassifier if train.is_classification else FusionRegressor
         model = kind(
             train.modalities, random_state=setup.seed, device="cpu", **options
-        ).fit(train.X, train.y)
+        ).fit(train.X, train.y, groups=train.groups)
         return partial(_predict, model, train.n_classes)
 
     return fit

@@ -28,6 +28,7 @@ from skfusion._defaults import (
     TREE_COST,
     linear_strengths,
     reduced_width,
+    tree_leaves,
     tree_rounds,
 )
 
@@ -83,42 +84,46 @@ def centre(logits: NDArray[Any]) -> NDArray[Any]:
 class LinearModel(NamedTuple):
     """A linear model of features whose scaling is folded into the coefficients.
 
-    **Shape**: coef (F, C), center (F,), what is subtracted from the features (0 where
-    they are sparse), intercept (C,).
+    **Shape**: coef (F, C), bias (C,); center (F,), the mean of the features (0 where
+    they are sparse), from which what each of them adds is counted.
     """
 
     coef: NDArray[np.float32]
     center: NDArray[np.float32]
-    intercept: NDArray[np.float64]
+    bias: NDArray[np.float64]
 
     def evidence(self, x: Any, *, exact: bool = True) -> NDArray[np.float64]:
         """Evidence (n, C); if `exact`, it does not depend on which rows come along."""
         if exact:  # sums of float32 depend on how many rows are multiplied at once
-            x = x.astype(np.float64)
-        product = np.asarray(x @ self.coef, dtype=np.float64)
-        shift = self.center.astype(np.float64) @ self.coef.astype(np.float64)
-        return product + (self.intercept - shift)
+            x = x.astype(np.float64, copy=False)
+        return np.asarray(x @ self.coef, dtype=np.float64) + self.bias
+
+    @property
+    def at_center(self) -> NDArray[np.float64]:
+        """What the coefficients say of the mean of the features, (C,)."""
+        return self.center.astype(np.float64) @ self.coef.astype(np.float64)
 
     @classmethod
     def mean(cls, models: Sequence[LinearModel]) -> LinearModel:
         """The model whose evidence is the mean of that of several."""
-        n = len(models)
-        coef = np.add.reduce([m.coef.astype(np.float64) for m in models]) / n
-        center = np.add.reduce([m.center.astype(np.float64) for m in models]) / n
-        shifts = [m.center.astype(np.float64) @ m.coef for m in models]
-        bias = sum(m.intercept - s for m, s in zip(models, shifts, strict=True)) / n
-        coef32, center32 = coef.astype(np.float32), center.astype(np.float32)
-        return cls(coef32, center32, bias + center32.astype(np.float64) @ coef32)
+        coef, center = (
+            np.mean([getattr(m, name) for m in models], axis=0, dtype=np.float64)
+            for name in ("coef", "center")
+        )
+        bias = np.mean([m.bias for m in models], axis=0)
+        return cls(coef.astype(np.float32), center.astype(np.float32), bias)
 
     def split(self, widths: Sequence[int]) -> list[LinearModel]:
-        """Of a model of joined features, the parts of each; the first has the bias."""
+        """Of a model of joined features, the parts of each.
+
+        Each says nothing of the mean of its features; the first has the rest.
+        """
         ends = np.cumsum(widths)[:-1]
         parts = zip(np.split(self.coef, ends), np.split(self.center, ends), strict=True)
-        nothing = np.zeros_like(self.intercept)
-        return [
-            LinearModel(coef, center, nothing if i else self.intercept)
-            for i, (coef, center) in enumerate(parts)
-        ]
+        models = [LinearModel(*part, np.zeros_like(self.bias)) for part in parts]
+        models = [m._replace(bias=-m.at_center) for m in models]
+        rest = self.bias + self.at_center
+        return [models[0]._replace(bias=models[0].bias + rest), *models[1:]]
 
 
 def fit_linear(
@@ -163,7 +168,8 @@ def fit_linear(
             coef = components.T @ coef
         if not is_sparse:
             coef = factor[:, None] * coef
-        models.append(LinearModel(coef.astype(np.float32), center, intercept))
+        model = LinearModel(coef.astype(np.float32), center, intercept)
+        models.append(model._replace(bias=intercept - model.at_center))
     return models
 
 
@@ -241,8 +247,9 @@ def trees(task: Task, n: int, n_features: int) -> Any | None:
     )
     return kind(
         learning_rate=0.1,
-        max_iter=tree_rounds(n, per_round),
-        max_leaf_nodes=8 if n < 2000 else 16,
+        max_iter=tree_rounds(n, task.is_classification),
+        max_leaf_nodes=tree_leaves(n, task.is_classification),
+        max_features=0.3,
         l2_regularization=1.0,
         early_stopping=False,
         random_state=task.seed,
@@ -287,7 +294,7 @@ class Reduced(NamedTuple):
 
     def __call__(self, x: Any) -> NDArray[Any]:
         if self.components is not None:
-            return np.asarray(x.astype(np.float64) @ self.components.T)
+            return np.asarray(x.astype(np.float64, copy=False) @ self.components.T)
         return x.toarray() if sparse.issparse(x) else x
 
 

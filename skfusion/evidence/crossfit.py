@@ -55,8 +55,12 @@ class Rows(NamedTuple):
         return self.batch.present
 
     @classmethod
-    def of(cls, batch: ModalityBatch) -> Rows:
-        return cls(batch, features_of(batch))
+    def of(cls, batch: ModalityBatch, *, exact: bool = False) -> Rows:
+        """Compute the features, if `exact` in float64."""
+        features = features_of(batch)
+        if exact:
+            features = [x.astype(np.float64, copy=False) for x in features]
+        return cls(batch, features)
 
 
 def features_of(batch: ModalityBatch) -> list[Any]:
@@ -141,9 +145,12 @@ class BaseModels(NamedTuple):
     ) -> NDArray[Any]:
         """What a base model reads of source s, in some rows."""
         M = len(features)
-        some = [x[at] for x in features]
-        if name == TREES:
+        if len(at) == features[0].shape[0]:
+            some, said = features, linear
+        else:
+            some = [x[at] for x in features]
             said = [None if e is None else e[at] for e in linear]
+        if name == TREES:
             return some[s] if s < M else columns_for_trees(some, self.reduced, said)
         if s < M:
             return self.reduced[s](some[s])
@@ -158,7 +165,7 @@ def _where(
     """Evidence (n, C) where a modality is present, NaN elsewhere."""
     if here.all():
         return model.evidence(x, exact=exact)
-    out = np.full((len(here), len(model.intercept)), np.nan)
+    out = np.full((len(here), len(model.bias)), np.nan)
     if here.any():
         out[here] = model.evidence(x[here], exact=exact)
     return out

@@ -103,7 +103,12 @@ def fit_evidence(
         **options,
     )
     clean = everything[0]
-    densities = fit_densities(clean.features, clean.present, task.seed)
+    densities = fit_densities(
+        clean.features,
+        clean.present,
+        task.seed,
+        [reduced.components for reduced in base.reduced],
+    )
     return EvidenceModel(list(networks), base, mix, gate, densities)
 
 

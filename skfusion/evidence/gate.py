@@ -3,22 +3,31 @@
 With the log of the class shares `log pi`, the evidence `e_s` of source s and its trust
 `a_s`, the output is
 
-    logits(x) = log pi + sum_m a_m(x) (e_m(x) + k l_m(x)) + a_J(x) e_J(x)
+    logits(x) = log pi + B (sum_m a_m(x) (e_m(x) + k l_m(x)) + a_J(x) e_J(x))
     a_s(x) = exp(b_s + theta_s . g_s(x))
 
 where `l_m` is what of a linear model of all features together belongs to modality m,
 `e_J` the evidence of the joint part, and `g_s` are gate features: how confident the
 source is, how far it agrees with the other modalities, and how unlike the training rows
 its content is. A source that says more than it did of nearly all held-out rows (a
-linear model of noise, say) is cut to that.
+linear model of noise, say) is cut to that. The matrix B (C, C), near the identity,
+says which classes are taken for one another (matrix scaling); it is linear, so what
+each source adds stays exact.
 
 **Shape**: S sources, the M modalities first, then the joint part where there is one;
 evidence (n, S, C), linear parts (n, M, C), present (n, S), gate features (n, S, G),
 trust (n, S).
+
+References
+----------
+Guo, Pleiss, Sun, Weinberger (2017), "On calibration of modern neural networks", section
+4.2. Kull et al. (2019), "Beyond temperature scaling: obtaining well-calibrated
+multi-class probabilities with Dirichlet calibration", on shrinking the matrix.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,6 +37,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
+from skfusion.evidence.base_models import centre
 from skfusion.evidence.ood import N_SCORES
 
 __all__ = ["Gate", "fit_gate", "gate_features", "held_out_loss", "minimise"]
@@ -36,12 +46,15 @@ __all__ = ["Gate", "fit_gate", "gate_features", "held_out_loss", "minimise"]
 LOG_TRUST, LOG_JOINT_TRUST = -0.3, -1.5
 #: Expected coefficient of each out-of-distribution score: the unusual is trusted less.
 #: What lies within one standard deviation of the usual counts little (a softplus).
-OOD_COEF = {True: -1.0, False: -0.5}
+OOD_COEF = {True: -1.0, False: -0.4}
 OOD_START, OOD_SOFTNESS = 1.0, 0.5
 #: Standard deviations of the priors of b, of theta, and of its part for the scores.
 BIAS_SD, COEF_SD, OOD_COEF_SD = 1.0, 0.3, 0.1
 #: Expected factor of the linear model of all features, and the sd of its prior.
 LINEAR_SCALE, LINEAR_SCALE_SD = 0.3, 0.3
+#: Standard deviation of the entries of B around the identity, and the rows an entry
+#: takes: with fewer, B is the identity.
+CLASS_SD, ROWS_PER_ENTRY = 0.15, 5
 #: Penalty on the share of the output that belongs to the joint part.
 JOINT_PENALTY = 0.02
 #: Weight of the corrupted rows in all, beside that of the clean ones, in a
@@ -49,8 +62,9 @@ JOINT_PENALTY = 0.02
 CORRUPTED_WEIGHT = {True: 0.1, False: 0.02}
 #: Standardised gate features, and out-of-distribution scores, beyond this say no more.
 CLIP, OOD_CLIP = 4.0, 8.0
-#: Quantile of the size of evidence on clean held-out rows beyond which it is cut.
-LIMIT_QUANTILE = 0.99
+#: Quantile of the size of evidence on clean held-out rows beyond which it is cut, in a
+#: classification and in a regression, where few rows may rightly be far from the mean.
+LIMIT_QUANTILE = {True: 0.99, False: 1.0}
 
 
 class Gate(NamedTuple):
@@ -58,7 +72,8 @@ class Gate(NamedTuple):
 
     **Shape**: bias (S,), coef (S, G), mean and sd (S, G) of the gate features; limit
     (S,) and linear_limit (M,), the largest sizes of evidence and of linear parts;
-    linear_scale (), the factor k of these.
+    linear_scale (), the factor k of these; class_matrix (C, C), or None where it is the
+    identity.
     """
 
     bias: NDArray[np.float64]
@@ -68,6 +83,13 @@ class Gate(NamedTuple):
     limit: NDArray[np.float64]
     linear_limit: NDArray[np.float64]
     linear_scale: float
+    class_matrix: NDArray[np.float64] | None
+
+    def scaled(self, added: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What is added to the logits, (..., C), by the class matrix."""
+        if self.class_matrix is None:
+            return added
+        return centre(added @ self.class_matrix.T)
 
     def trust(
         self, features: NDArray[np.float64], present: NDArray[np.bool_]
@@ -178,11 +200,12 @@ def fit_gate(
         Rows that are clean.
     """
     n, S, G = features.shape
-    M = linear.shape[1]
+    M, C = linear.shape[1:]
     clean = slice(n_clean)
     mean, sd = _moments(features[clean], present[clean] * weight[clean, None])
-    limit = _limits(evidence[clean], present[clean])
-    linear_limit = _limits(linear[clean], present[clean, :M])
+    quantile = LIMIT_QUANTILE[is_classification]
+    limit = _limits(evidence[clean], present[clean], quantile)
+    linear_limit = _limits(linear[clean], present[clean, :M], quantile)
     E = evidence * cut(evidence, limit)[..., None]
     L = linear * cut(linear, linear_limit)[..., None]
     bias0 = np.full(S, LOG_TRUST)
@@ -204,12 +227,18 @@ def fit_gate(
     )
     b0, theta0, sd0, k0 = (torch.from_numpy(a) for a in (bias0, coef0, spread, scale0))
 
+    def sums(
+        b: torch.Tensor, theta: torch.Tensor, k: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What all sources say together, and each."""
+        trust = torch.exp((b + (x * theta).sum(dim=-1)).clamp(-12, 2)) * here
+        parts = trust[..., None] * own
+        return parts.sum(dim=1) + k * (trust[:, :M, None] * added).sum(dim=1), parts
+
     def objective(
         b: torch.Tensor, theta: torch.Tensor, k: torch.Tensor
     ) -> torch.Tensor:
-        trust = torch.exp((b + (x * theta).sum(dim=-1)).clamp(-12, 2)) * here
-        parts = trust[..., None] * own
-        total = parts.sum(dim=1) + k * (trust[:, :M, None] * added).sum(dim=1)
+        total, parts = sums(b, theta, k)
         each = loss(total)
         if S > M:
             joint = parts[:, M].abs().mean(dim=-1)
@@ -220,8 +249,32 @@ def fit_gate(
         away = away + ((k - k0) / LINEAR_SCALE_SD).square().sum()
         return ((each * rows).sum() + 0.5 * away) / rows.sum()
 
-    bias, coef, scale = minimise(objective, bias0, coef0, scale0)
-    return Gate(bias, coef, mean, sd, limit, linear_limit, float(scale[0]))
+    found = minimise(objective, bias0, coef0, scale0)
+    class_matrix = None
+    if is_classification and 2 < C <= math.sqrt(n_clean / ROWS_PER_ENTRY):
+        loss = held_out_loss(y[clean], log_prior, start, w[clean], is_classification)
+        total, _ = sums(*map(torch.from_numpy, found))
+        class_matrix = _fit_class_matrix(total[clean], loss, rows[clean])
+    bias, coef, scale = found
+    k = float(scale[0])
+    return Gate(bias, coef, mean, sd, limit, linear_limit, k, class_matrix)
+
+
+def _fit_class_matrix(
+    total: torch.Tensor,
+    loss: Callable[[torch.Tensor], torch.Tensor],
+    weight: torch.Tensor,
+) -> NDArray[np.float64]:
+    """Fit the matrix B of the sums (n, C) of clean rows."""
+    same = torch.eye(total.shape[1], dtype=total.dtype)
+
+    def objective(matrix: torch.Tensor) -> torch.Tensor:
+        away = ((matrix - same) / CLASS_SD).square().sum()
+        each = loss(total @ matrix.T)
+        return ((each * weight).sum() + 0.5 * away) / weight.sum()
+
+    (matrix,) = minimise(objective, same.numpy())
+    return matrix
 
 
 def _moments(
@@ -234,13 +287,13 @@ def _moments(
 
 
 def _limits(
-    evidence: NDArray[np.float64], present: NDArray[np.bool_]
+    evidence: NDArray[np.float64], present: NDArray[np.bool_], quantile: float
 ) -> NDArray[np.float64]:
     """The size of each source's evidence that few held-out rows exceed, (S,)."""
     size = np.abs(evidence).mean(axis=-1)
     return np.array(
         [
-            np.quantile(size[here, s], LIMIT_QUANTILE) if here.any() else 1.0
+            np.quantile(size[here, s], quantile) if here.any() else 1.0
             for s, here in enumerate(present.T)
         ]
     )

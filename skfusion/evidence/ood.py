@@ -44,18 +44,24 @@ class Density(NamedTuple):
     residual: float
 
     @classmethod
-    def fit(cls, x: Any, seed: int) -> Density:
-        """Learn from the features (n, F) of training rows."""
+    def fit(
+        cls, x: Any, seed: int, components: NDArray[np.float32] | None = None
+    ) -> Density:
+        """Learn from the features (n, F) of training rows.
+
+        Of sparse features, `components` that are there already can be used.
+        """
         n, F = x.shape
         k = max(1, min(N_COMPONENTS, F // 2, n // 5))
         if sparse.issparse(x):
             k = min(k, F - 1)
             if k < 1:
                 return cls(None, None, np.zeros((0, F), np.float32), np.zeros(0), 1.0)
-            svd = TruncatedSVD(k, random_state=seed, n_iter=3).fit(x)
-            z = x @ svd.components_.T
+            if components is None:
+                svd = TruncatedSVD(k, random_state=seed, n_iter=3).fit(x)
+                components = svd.components_.astype(np.float32)
+            z = x.astype(np.float64) @ components.T
             left = np.asarray(x.multiply(x).sum(axis=1)).ravel() - (z**2).sum(axis=1)
-            components = svd.components_
             center = scale = None
         else:
             center = x.mean(axis=0)
@@ -66,13 +72,13 @@ class Density(NamedTuple):
             x = (x - center) / scale
             solver = "randomized" if 3 * k < F else "full"
             pca = PCA(k, random_state=seed, svd_solver=solver).fit(x)
-            components = pca.components_
+            components = pca.components_.astype(np.float32)
             z = x @ components.T
             left = (x**2).sum(axis=1) - (z**2).sum(axis=1)
         variance = (z**2).mean(axis=0, dtype=np.float64)
         variance = np.maximum(variance, 1e-3 * variance.max(initial=1e-9))
         residual = max(float(np.mean(left)), 1e-6)
-        return cls(center, scale, components.astype(np.float32), variance, residual)
+        return cls(center, scale, components, variance, residual)
 
     def scores(self, x: Any) -> NDArray[np.float64]:
         """Log of the mean squared distance within the components, and of the rest.
@@ -85,7 +91,7 @@ class Density(NamedTuple):
             x = (x - self.center) / self.scale
             size = (x.astype(np.float64) ** 2).sum(axis=1)
         else:
-            x = x.astype(np.float64)
+            x = x.astype(np.float64, copy=False)
             size = np.asarray(x.multiply(x).sum(axis=1)).ravel()
         z = np.asarray(x @ self.components.T, dtype=np.float64)
         within = (z**2 / self.variance).mean(axis=1) if z.shape[1] else np.zeros(len(z))
@@ -94,14 +100,21 @@ class Density(NamedTuple):
 
 
 def fit_densities(
-    features: Sequence[Any], present: NDArray[np.bool_], seed: int
+    features: Sequence[Any],
+    present: NDArray[np.bool_],
+    seed: int,
+    components: Sequence[NDArray[np.float32] | None] | None = None,
 ) -> list[Density | None]:
     """One density a modality, None where it has fewer than five rows."""
     densities: list[Density | None] = []
+    components = components or [None] * len(features)
     for m, x in enumerate(features):
         rows = np.flatnonzero(present[:, m])
         rows = rows[:: max(1, -(-len(rows) // MAX_ROWS))]
-        densities.append(Density.fit(x[rows], seed) if len(rows) >= 5 else None)
+        found = None
+        if len(rows) >= 5:
+            found = Density.fit(x[rows], seed, components[m])
+        densities.append(found)
     return densities
 
 

@@ -192,7 +192,7 @@ class EvidenceModel(Networks):
 
     def outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
         """What the model says of rows, its modalities in the networks' order."""
-        rows = Rows.of(batch)
+        rows = Rows.of(batch, exact=self.exact(len(batch)))
         evidence, additive = self.evidence(rows)
         return self._outputs(rows, evidence, additive, joint)
 
@@ -209,6 +209,7 @@ class EvidenceModel(Networks):
         own, linear = self.gate.factors(e, additive)
         parts = (trust * own)[..., None] * e
         contributions = parts[:, :M] + (trust[:, :M] * linear)[..., None] * additive
+        contributions, parts = self.gate.scaled(contributions), self.gate.scaled(parts)
         logits = task.log_prior + contributions.sum(axis=1)
         rest = np.zeros_like(logits)
         if self.n_sources > M:
@@ -217,7 +218,7 @@ class EvidenceModel(Networks):
                 share = self.mix.shares_of(~np.isnan(evidence[..., 0]))[:, M]  # (n, K)
                 factor = (trust * own)[:, M, None, None]
                 shared = self._shared(rows, share, evidence[:, M])
-                contributions = contributions + factor * shared
+                contributions = contributions + self.gate.scaled(factor * shared)
                 rest = np.zeros_like(rest)
         weights = weights_of(contributions, present)
         alone = e[:, :M] * present[..., None]
@@ -272,7 +273,7 @@ class EvidenceModel(Networks):
         The network's tokens and the terms of linear models are exact; what trees add,
         and constants, are the rest.
         """
-        rows = Rows.of(batch)
+        rows = Rows.of(batch, exact=self.exact(len(batch)))
         evidence, additive = self.evidence(rows)
         out = self._outputs(rows, evidence, additive, "separate")
         shares = self.mix.shares_of(~np.isnan(evidence[..., 0]))  # (n, S, K)
@@ -299,6 +300,7 @@ class EvidenceModel(Networks):
                 terms = modality.linear_terms(block, model.coef, model.center)
             if terms is not None:
                 values = _padded_sum(values, weight[:, None, None] * terms)
+        values = self.gate.scaled(values)
         values = np.where(rows.present[:, m, None, None], values, 0)
         return values, total - values.sum(axis=1)
 

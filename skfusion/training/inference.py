@@ -46,7 +46,8 @@ def double_copy(network: FusionNetwork) -> FusionNetwork:
 @torch.inference_mode()
 def run(network: FusionNetwork, batch: ModalityBatch) -> Iterator[NetworkOutput]:
     """Run a network over rows, in chunks; its own precision decides that of inputs."""
-    network.eval()
+    if network.training:
+        network.eval()
     parameter = next(network.parameters())
     present = torch.from_numpy(batch.present)
     blocks = list(batch.blocks.values())

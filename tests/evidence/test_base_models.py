@@ -48,7 +48,7 @@ def test_linear_evidence_is_what_its_parts_say():
     (model,) = draw(1)
     expected = (X.astype(float) - model.center) @ model.coef.astype(float)
     np.testing.assert_allclose(
-        model.evidence(X), expected + model.intercept, atol=1e-10
+        model.evidence(X), expected + model.bias + model.at_center, atol=1e-10
     )
 
 
@@ -67,7 +67,7 @@ def test_split_linear_models_sum_to_the_whole():
         part.evidence(x) for part, x in zip(parts, np.split(X, [1, 4], 1), strict=True)
     ]
     np.testing.assert_allclose(sum(said), model.evidence(X), atol=1e-9)
-    assert not parts[1].intercept.any()
+    assert np.allclose(parts[1].evidence(parts[1].center[None]), 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix], ids=["dense", "csr"])

@@ -164,3 +164,24 @@ def test_minimum_of_a_function_of_several_arrays_is_found():
         np.testing.assert_allclose(x, expected, atol=1e-4)
     found = minimise(objective, np.zeros((1, 2)), np.zeros(1), positive=True)
     np.testing.assert_allclose(found[0], [[1.0, 0.0]], atol=1e-4)
+
+
+def test_class_matrix_learns_which_classes_are_taken_for_one_another():
+    # Who says class 0 means class 0 or, half as strongly, class 1.
+    evidence, ood, present, y, hit = made(n_corrupted=0)
+    evidence[..., 1] += 0.6 * evidence[..., 0]
+    evidence -= evidence.mean(axis=2, keepdims=True)
+    found = fit(evidence, ood, present, y, hit)
+    assert found.class_matrix[1, 0] < -0.05
+    added = np.random.default_rng(0).normal(size=(5, 4, C))
+    parts, whole = found.scaled(added), found.scaled(added.sum(axis=1))
+    np.testing.assert_allclose(parts.sum(axis=1), whole, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [40, 44, 45, 400])
+def test_class_matrix_needs_rows(n):
+    found = fit(*made(n=n, n_corrupted=0))
+    assert (found.class_matrix is not None) == (n >= 5 * C**2)
+    if n < 45:
+        added = np.ones((2, C))
+        assert found.scaled(added) is added
