@@ -183,7 +183,7 @@ def part_table(rows: pd.DataFrame) -> str:
         gap = part - whole
         lines[name] = {
             "accuracy or R2, points": format(gap["points"].mean(), "+.2f"),
-            "worst, best task": f"{gap['points'].min():+.1f}, {gap['points'].max():+.1f}",
+            "worst task": format(gap["points"].min(), "+.1f"),
             "log-loss or MSE": format(100 * gap["loss"].mean(), "+.1f") + " %",
             "median": format(100 * gap["loss"].median(), "+.1f") + " %",
             "joint share": format(part["joint_share"].mean(), ".2f"),
@@ -191,7 +191,7 @@ def part_table(rows: pd.DataFrame) -> str:
             "its ratio, median": format(part["ratio"].median(), ".2f"),
         }
     lines["as it is"].update(
-        {"accuracy or R2, points": "", "worst, best task": "", "median": ""}
+        {"accuracy or R2, points": "", "worst task": "", "median": ""}
     )
     lines["as it is"]["log-loss or MSE"] = ""
     return frame_table(pd.DataFrame(lines).T.rename_axis("without"))

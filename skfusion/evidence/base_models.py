@@ -107,8 +107,8 @@ class LinearModel(NamedTuple):
     def mean(cls, models: Sequence[LinearModel]) -> LinearModel:
         """The model whose evidence is the mean of that of several."""
         coef, center = (
-            np.mean([getattr(m, name) for m in models], axis=0, dtype=np.float64)
-            for name in ("coef", "center")
+            np.asarray(np.mean(column, axis=0, dtype=np.float64))
+            for column in ([m.coef for m in models], [m.center for m in models])
         )
         bias = np.mean([m.bias for m in models], axis=0)
         return cls(coef.astype(np.float32), center.astype(np.float32), bias)
