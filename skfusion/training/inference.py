@@ -17,7 +17,7 @@ from skfusion.network import FusionNetwork, NetworkOutput
 __all__ = ["Predicted", "double_copy", "joint_of_subset", "predict", "run"]
 
 #: Rows that go through the network at once.
-CHUNK_ROWS = 512
+CHUNK_ROWS = 256
 
 
 class Predicted(NamedTuple):
