@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -38,7 +38,7 @@ from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
 from skfusion.evidence.fit import fit_evidence, with_networks
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
 from skfusion.fusion.base import Fusion
-from skfusion.modalities.columns import take_rows
+from skfusion.modalities.columns import object_rows, take_rows
 from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
 from skfusion.training.folds import NetworkPlan, build_network, train_folds
@@ -394,15 +394,24 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
             return X
         if hasattr(X, "columns") and hasattr(X, "shape"):
             check_frame(X)
-            # One automatic table has no columns of its own to look for, so it is held
-            # to scikit-learn's rule on the order of columns.
-            one_table = not reset and self.modality_names_ == ("tabular",)
-            if reset or (one_table and self.modalities is None):
-                validate_data(self, X, skip_check_array=True, reset=reset)
+            if reset:
+                validate_data(self, X, skip_check_array=True, reset=True)
+                self._numeric = None
             return X
-        if not sparse.issparse(X) and not is_numeric(X):
-            return self._check_X(pd.DataFrame(np.asarray(X, dtype=object)), reset=reset)
-        return validate_data(self, X, reset=reset, ensure_all_finite="allow-nan")
+        if getattr(X, "ndim", 2) == 1 and not sparse.issparse(X):
+            check_array(X, dtype=None, ensure_all_finite=False)  # refuses it
+        # Rows are numbers, or objects, as those of fit; after a frame, as they are.
+        numeric = None if reset else self._numeric
+        if numeric is None:
+            numeric = sparse.issparse(X) or is_numeric(X)
+        if not numeric:
+            X = object_rows(X)
+            X = self._check_X(pd.DataFrame(X), reset=True) if reset else X
+        else:
+            X = validate_data(self, X, reset=reset, ensure_all_finite="allow-nan")
+        if reset:
+            self._numeric = numeric
+        return X
 
     def _fit_modalities(self, X: Any, y: NDArray[Any]) -> ModalityBatch:
         if isinstance(X, ModalityBatch):

@@ -20,7 +20,7 @@ __all__ = ["row_keys"]
 
 
 def row_keys(X: Any) -> NDArray[np.uint64]:
-    """A digest of the content of each row, (n, 2).
+    """A digest of the content of each row of a table, batch or list of columns, (n, 2).
 
     It does not depend on the form in which the content comes: 1, 1.0 and a float32 of
     1 are the same number, None and NaN the same absence.
@@ -30,6 +30,8 @@ def row_keys(X: Any) -> NDArray[np.uint64]:
         for block in X.blocks.values():
             columns += [_seen(array, block.present) for array in block.arrays.values()]
             columns.append(block.present[:, None])
+    elif isinstance(X, list):
+        columns = X
     elif hasattr(X, "columns"):
         columns = [_plain(X[c]) for c in X.columns]
     else:

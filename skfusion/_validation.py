@@ -21,10 +21,10 @@ __all__ = [
 
 def is_numeric(X: Any) -> bool:
     """Whether an array-like can be read as numbers."""
-    array = np.asarray(X) if not hasattr(X, "dtype") else X
-    if array.dtype.kind in "biufc" or array.ndim != 2:
-        return True  # or not, but then scikit-learn's own message is the one to show
     try:
+        array = np.asarray(X)
+        if array.dtype.kind in "biufc" or array.ndim != 2:
+            return True  # or not, but scikit-learn's own message is the one to show
         np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError):
         return False

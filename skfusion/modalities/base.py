@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from skfusion._sklearn import StrOptions
 from skfusion.batch import Block
+from skfusion.modalities.columns import numpy_column
 from skfusion.network import Encoder
 
 __all__ = ["CellModality", "Modality", "is_absent"]
@@ -55,7 +56,7 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        column : pandas or polars Series
+        column : Series
             A column of the training rows.
 
         Returns
@@ -64,6 +65,11 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
             False by default: the modality must be asked for.
         """
         return False
+
+    @classmethod
+    def automatic(cls) -> Modality:
+        """What the automatic choice makes: the modality with its defaults."""
+        return cls()
 
     @abstractmethod
     def transform(self, X: Any) -> Block:
@@ -119,6 +125,10 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
             must not score lower just because it is one.
         """
         return None
+
+    def set_output(self, *, transform: Any = None) -> Modality:
+        """Accepted, as in every transformer; a block it is, whatever is asked for."""
+        return self
 
     def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
         """Name the tokens of each row.
@@ -306,9 +316,11 @@ class CellModality(Modality):
 
 
 def is_absent(cell: Any) -> bool:
-    """Tell whether a cell holds nothing: None, NaN, NaT or pd.NA."""
+    """Tell whether a cell holds nothing: None, NaN, NaT, pd.NA or blank text."""
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return True
+    if isinstance(cell, str):
+        return not cell.strip()
     return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
 
 
@@ -324,12 +336,12 @@ def split_columns(
         names = [str(c) for c in X.columns]
         n = len(X)
         columns = [
-            _objects(X.iloc[:, i] if hasattr(X, "iloc") else X[:, i])
+            _objects(numpy_column(X.iloc[:, i] if hasattr(X, "iloc") else X[:, i]))
             for i in range(len(names))
         ]
         labels: Sequence[Any] = X.index if hasattr(X, "index") else range(n)
     elif hasattr(X, "name") and hasattr(X, "to_numpy"):  # pandas or polars series
-        names, columns = [str(X.name)], [_objects(X)]
+        names, columns = [str(X.name)], [_objects(numpy_column(X))]
         labels = X.index if hasattr(X, "index") else range(len(X))
     else:
         array = X if isinstance(X, np.ndarray) else _objects(X)

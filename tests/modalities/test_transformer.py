@@ -458,7 +458,8 @@ SENTENCES = [f"this is sentence number {i}" for i in range(30)]
         (pd.Series(SENTENCES, dtype=object), TextModality),
         (pd.Series(["red", "green"] * 15), TabularModality),
         (pd.Series(["dark red", "light green"] * 40), TabularModality),
-        (pd.Series(SENTENCES, dtype="category"), TabularModality),
+        (pd.Series(SENTENCES, dtype="category"), TextModality),
+        (pd.Series(SENTENCES * 2, dtype="category"), TabularModality),
         (pd.Series(range(30)), TabularModality),
         (pd.Series([True, False] * 15), TabularModality),
         (pd.date_range("2020", periods=30).to_series(), TabularModality),
@@ -495,8 +496,9 @@ def test_kind_is_found_from_the_cells(column, kind):
     [
         (cells(*RNG.integers(0, 255, (30, 4, 4), np.uint8)), ["image", "series"]),
         (cells(*RNG.normal(size=(30, 5))), ["vector", "series"]),
-        (cells(*[f"my own photo {i}.png" for i in range(40)]), ["image", "text"]),
-        (cells(*[f"a short talk {i}.wav" for i in range(40)]), ["audio", "text"]),
+        (cells(*[f"my own photo {i}.png" for i in range(40)]), ["image"]),
+        (cells(*[f"a short talk {i}.wav" for i in range(40)]), ["audio"]),
+        (cells(*[f"{i} minutes" for i in range(40)]), ["tabular"]),
     ],
 )
 def test_of_modalities_that_want_a_column_the_first_by_rank_gets_it(column, kinds):

@@ -141,7 +141,7 @@ class AudioModality(CellModality):
     @classmethod
     def detect(cls, column: Any) -> bool:
         """Tuples (samples, rate), names of sound files, or their bytes."""
-        cells = sample_cells(column, 20)
+        cells = sample_cells(column)
         return bool(cells) and are_sounds(cells)
 
     def fit(self, X: Any, y: Any = None) -> AudioModality:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import struct
 from collections.abc import Sequence
 from numbers import Real
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skfusion.modalities.base import is_absent
-from skfusion.modalities.detection import are_paths
+from skfusion.modalities.detection import are_paths, most
 
 __all__ = [
     "HOP",
@@ -45,16 +46,21 @@ READ_ERRORS = (OSError, ValueError, TypeError, soundfile.LibsndfileError, struct
 
 ENDINGS = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif"})
 #: How the bytes of such files begin.
-MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"FORM")
+MAGIC = re.compile(
+    rb"RIFF....WAVE|RF64....WAVE|FORM....AIF[FC]|fLaC|OggS|ID3|\xff[\xfa\xfb\xf2\xf3]",
+    re.DOTALL,
+)
 
 
 def are_sounds(cells: Sequence[Any]) -> bool:
     """Tell whether a sample of cells looks like sounds of one sort."""
-    if all(isinstance(c, tuple) and len(c) == 2 and np.isscalar(c[1]) for c in cells):
-        return True
-    if all(isinstance(c, bytes) for c in cells):
-        return cells[0].startswith(MAGIC)
-    return are_paths(cells, ENDINGS)
+    return bool(
+        most(lambda c: isinstance(c, bytes) and MAGIC.match(c), cells)
+        or most(
+            lambda c: isinstance(c, tuple) and len(c) == 2 and np.isscalar(c[1]), cells
+        )
+        or are_paths(cells, ENDINGS)
+    )
 
 
 def hop_of(rate: int) -> int:

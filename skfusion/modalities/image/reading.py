@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from skfusion.modalities.base import is_absent
-from skfusion.modalities.detection import are_paths
+from skfusion.modalities.detection import are_paths, most
 
 __all__ = [
     "READ_ERRORS",
@@ -57,14 +57,16 @@ def is_encoded(cell: Any) -> bool:
 
 def are_pictures(cells: Sequence[Any]) -> bool:
     """Tell whether a sample of cells looks like pictures of one sort."""
-    if all(isinstance(c, Image.Image) for c in cells) or are_paths(cells, ENDINGS):
+    if are_paths(cells, ENDINGS) or most(lambda c: isinstance(c, Image.Image), cells):
         return True
-    if all(isinstance(c, bytes) for c in cells):
-        return sides(cells[0]) is not None
-    return all(
-        isinstance(c, np.ndarray)
-        and (c.ndim == 3 or (c.ndim == 2 and c.dtype == np.uint8))
-        for c in cells
+    if most(lambda c: isinstance(c, bytes), cells):
+        return any(isinstance(c, bytes) and sides(c) is not None for c in cells[:20])
+    return most(
+        lambda c: (
+            isinstance(c, np.ndarray)
+            and (c.ndim == 3 or (c.ndim == 2 and c.dtype == np.uint8))
+        ),
+        cells,
     )
 
 

@@ -8,6 +8,7 @@ import unicodedata
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ __all__ = [
     "SEPARATOR",
     "Tokens",
     "clean",
+    "count_words",
     "hash_char_ngrams",
     "split_words",
     "tokenise",
@@ -46,16 +48,20 @@ _PLAIN = {
     0xFEFF: None,
 }
 
-# Scripts without spaces: each character is a word, and bigrams make the words.
-_HAN_KANA = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_EMOJI = "\u2600-\u27bf\U0001f000-\U0001faff"
-# Vowel signs and accents, which \w leaves out: without them, words of Hindi, Thai,
-# Hebrew or Arabic would fall apart.
-_MARKS = (
-    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0966-\u109f"
+# Scripts without spaces: each character with its marks is a word, and n-grams make the
+# words. First Han, Kana, Bopomofo and Yi, of which about two characters are a word;
+# then Thai, Lao, Myanmar, Khmer, Tai and Javanese, of which about four are.
+_HAN_KANA = (
+    "\u3005-\u3007\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua000-\ua48c\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af"
 )
-_LETTERS = rf"(?:[^\W{_HAN_KANA}]|[{_MARKS}])+"
-_WORD = re.compile(rf"{_LETTERS}(?:'{_LETTERS})*|[{_HAN_KANA}{_EMOJI}]|[!?]")
+_THAI_KHMER = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ecf\u0edc-\u0edf\u1000-\u103f\u1050-\u108f"
+    "\u109a-\u109f\u1780-\u17d3\u17d7\u17dc\u17dd\u1950-\u1974\u1980-\u19c9"
+    "\u1a20-\u1a7c\ua980-\ua9c0\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaadf"
+)
+_NO_SPACES = _HAN_KANA + _THAI_KHMER
+_EMOJI = "\u2600-\u27bf\U0001f000-\U0001faff"
 _ASCII_WORD = re.compile(r"\w+(?:'\w+)*|[!?]")  # the same on ASCII
 # What `_ASCII_WORD` keeps, all else a space: with `split`, ten times as fast.
 _ASCII_SPACES = {
@@ -72,10 +78,23 @@ def clean(text: str, *, strip_html: bool) -> str:
     return " ".join(text.split())
 
 
+@cache
+def _word() -> re.Pattern[str]:
+    """What is a word in texts that are not ASCII."""
+    # Vowel signs and accents, which \w leaves out: without them, words of Hindi, Thai,
+    # Hebrew or Arabic would fall apart.
+    codes = range(0x300, 0x1F000)
+    marks = "".join(chr(c) for c in codes if unicodedata.category(chr(c))[0] == "M")
+    letters = rf"(?:[^\W{_NO_SPACES}]|[{marks}])+"
+    return re.compile(
+        rf"[{_NO_SPACES}][{marks}]*|{letters}(?:'{letters})*|[{_EMOJI}]|[!?]"
+    )
+
+
 def split_words(text: str) -> list[str]:
     """Words as written; a text of mere punctuation is split at its spaces."""
     if not text.isascii():
-        return _WORD.findall(text) or text.split()
+        return _word().findall(text) or text.split()
     spaced = text.translate(_ASCII_SPACES)
     for mark in "!?":
         if mark in spaced:
@@ -88,6 +107,21 @@ def split_words(text: str) -> list[str]:
             for part in (_ASCII_WORD.findall(word) if "'" in word else (word,))
         ]
     return words or text.split()
+
+
+_SPACE = re.compile("[\\s\u0f0b\u1361]+")  # and what stands between words instead
+_DENSE = [(re.compile(f"[{_HAN_KANA}]"), 2), (re.compile(f"[{_THAI_KHMER}]"), 4)]
+
+
+def count_words(text: str) -> float:
+    """About how many words a text has, also where no spaces stand between them."""
+    if text.isascii():
+        return len(text.split())
+    n = 0.0
+    for script, size in _DENSE:
+        text, found = script.subn(" ", text)
+        n += found / size
+    return n + len([word for word in _SPACE.split(text) if word])
 
 
 # ---------------------------------------------------------------- tokens
