@@ -398,7 +398,7 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
                 validate_data(self, X, skip_check_array=True, reset=True)
                 self._numeric = None
             return X
-        if getattr(X, "ndim", 2) == 1 and not sparse.issparse(X):
+        if len(getattr(X, "shape", ())) == 1 and not sparse.issparse(X):
             check_array(X, dtype=None, ensure_all_finite=False)  # refuses it
         # Rows are numbers, or objects, as those of fit; after a frame, as they are.
         numeric = None if reset else self._numeric

@@ -23,6 +23,7 @@ __all__ = [
     "read_columns",
     "read_for",
     "read_numbers",
+    "row_label",
     "take_rows",
 ]
 
@@ -93,13 +94,11 @@ def numpy_column(column: Any) -> pd.Series:
     """
     if not isinstance(column, pd.Series):
         return _from_polars(column)
-    if not isinstance(column.dtype, pd.ArrowDtype):
-        return column
-    array: Any = column.array
-    out = array.__arrow_array__().to_pandas(date_as_object=False)
-    if out.dtype == object:
-        out = _stack_cells(out)
-    return out.set_axis(column.index).rename(column.name)
+    if isinstance(column.dtype, pd.ArrowDtype):
+        array: Any = column.array
+        values = array.__arrow_array__().to_pandas(date_as_object=False)
+        column = values.set_axis(column.index).rename(column.name)
+    return _stack_cells(column) if column.dtype == object else column
 
 
 def _from_polars(column: Any) -> pd.Series:
@@ -118,20 +117,30 @@ def _from_polars(column: Any) -> pd.Series:
 
 
 def _stack_cells(column: pd.Series) -> pd.Series:
-    """Cells that are arrays of equally long arrays as arrays of two dimensions."""
-
-    def stacked(cell: Any) -> Any:
-        if isinstance(cell, np.ndarray) and cell.dtype == object and cell.size:
-            inner = [stacked(part) for part in cell]
-            shapes = {getattr(part, "shape", None) for part in inner}
-            if len(shapes) == 1 and isinstance(inner[0], np.ndarray):
-                return np.stack(inner)
-        return cell
-
+    """Cells that Arrow made arrays of arrays as arrays of two or more dimensions."""
+    if not any(map(_is_nested, column)):
+        return column
     out = np.empty(len(column), dtype=object)
     for i, cell in enumerate(column):
-        out[i] = stacked(cell)
+        out[i] = _stacked(cell)
     return pd.Series(out, index=column.index, name=column.name)
+
+
+def _is_nested(cell: Any) -> bool:
+    return (
+        isinstance(cell, np.ndarray)
+        and cell.dtype == object
+        and cell.size > 0
+        and isinstance(cell.flat[0], np.ndarray)
+    )
+
+
+def _stacked(cell: Any) -> Any:
+    if not _is_nested(cell):
+        return cell
+    inner = [_stacked(part) for part in cell]
+    shapes = {getattr(part, "shape", None) for part in inner}
+    return np.stack(inner) if len(shapes) == 1 else cell
 
 
 def object_rows(X: Any) -> NDArray[np.object_]:
@@ -232,10 +241,16 @@ def convert_cells(
         raise
 
 
+def row_label(column: pd.Series, row: int) -> Any:
+    """The label of a row, for messages."""
+    label = column.index[row]
+    return label.item() if isinstance(label, np.generic) else label
+
+
 def cell_error(column: pd.Series, row: int, fault: str, remedy: str) -> ValueError:
     """An error that names the row label and the column of a cell."""
     return ValueError(
-        f"Row {column.index[row]!r} of column {column.name!r} {fault}. {remedy}"
+        f"Row {row_label(column, row)!r} of column {column.name!r} {fault}. {remedy}"
     )
 
 

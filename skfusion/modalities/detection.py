@@ -43,7 +43,7 @@ _FORMS = [
     ),
     (
         "identifiers",
-        r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12,}|\d{9,}",
+        r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12,}|\+?\d{9,}",
         "leave the column out",
     ),
     (
@@ -58,24 +58,25 @@ _FORMS = [
     ),
     (
         "names of files",
-        r"[^\n]*[^\s./\\][^./\\\n]*\.[a-z][a-z0-9]{0,4}",
+        r"[^\n]*[^\s./\\]\.[a-z][a-z0-9]{0,4}",
         'give the column to "image" or "audio", or read the files and pass what they '
         "hold",
     ),
     (
         "dates or times",
-        r"(?=.*\d\d)(\d|[\s:./,+-]|t|z|[ap]m|jan|feb|mar|apr|may|jun|jul|aug|sep|oct"
+        r"(?=.*\d\d)(?=.*([:/a-z]|\d{4}-|-\d{4}|\.\d{4}))(\d|[\s:./,+-]|t|z|[ap]m|jan|feb|mar|apr|may|jun|jul|aug|sep|oct"
         r"|nov|dec)+",
         "pass pandas.to_datetime(column, format=...)",
     ),
     (
         "numbers of several forms",
-        r"[^a-z\d]{0,6}\d[\d.,' ]*([^a-z\d]|[^a-z\d]?[a-z/%]{1,9})",
+        r"[ -/:-@\u00a2-\u00a5\u20a0-\u20cf]{0,6}\d[\d.,' ]*"
+        r"[ -/:-@a-z\u20a0-\u20cf]{1,9}",
         "pass them as numbers of one unit",
     ),
     (
         "identifiers or names",
-        r"\S+",
+        r"[!-\u0dff]+",  # up to the first script without spaces
         "leave the column out, make columns of what its parts say, or give it to "
         '"text", which reads parts of words',
     ),

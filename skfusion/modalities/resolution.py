@@ -29,7 +29,7 @@ def as_table(X: Any) -> Any:
     """A frame as it is, anything else as an array of two dimensions."""
     if hasattr(X, "columns") and hasattr(X, "shape"):
         return X
-    if getattr(X, "ndim", None) == 1 or hasattr(X, "name"):
+    if len(getattr(X, "shape", ())) == 1:
         check_array(X, dtype=None, ensure_all_finite=False)  # refuses it
     if not isinstance(X, np.ndarray):
         X = np.asarray(X) if is_numeric(X) else object_rows(X)

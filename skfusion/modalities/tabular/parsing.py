@@ -45,7 +45,14 @@ _MARKERS = frozenset(
 
 def is_marker(cell: Any) -> bool:
     """Tell whether a string stands for a missing value, as "?" and "n/a" do."""
-    return isinstance(cell, str) and cell.strip().lower() in _MARKERS
+    is_short = isinstance(cell, str) and len(cell) < 20
+    return is_short and cell.strip().lower() in _MARKERS
+
+
+def _sample(cells: Sequence[Any]) -> list[Any]:
+    """Cells that decide on the form of a column, evenly spaced."""
+    known = [cell for cell in cells if not is_marker(cell)]
+    return known[:: max(1, len(known) // 1000)]
 
 
 def holds_numbers(cells: Sequence[Any]) -> bool:
@@ -97,10 +104,10 @@ class NumberText(NamedTuple):
 
         Whole numbers of few values are codes as often as not, and stay categories.
         """
-        known = [cell for cell in cells if not is_marker(cell)]
-        texts = [cell.translate(_SPACES).strip() for cell in known if _is_text(cell)]
+        known = _sample(cells)
         if not nearly_all(sum(map(_may_be_number, known)), len(known)):
             return None
+        texts = [c.translate(_SPACES).strip() for c in known if isinstance(c, str)]
         found = [match for match in map(_NUMBER.fullmatch, texts) if match]
         affixes = Counter(_affix(match) for match in found)
         affix = max(affixes, key=lambda a: (any(a), affixes[a]), default=("", ""))
@@ -149,10 +156,6 @@ def _as_float(cell: Any) -> float:
     except (ValueError, OverflowError):
         return np.nan
     return value if np.isfinite(value) else np.nan
-
-
-def _is_text(cell: Any) -> bool:
-    return isinstance(cell, str)
 
 
 def _may_be_number(cell: Any) -> bool:
@@ -252,7 +255,7 @@ class DateText(NamedTuple):
     @classmethod
     def learn(cls, cells: Sequence[Any]) -> Self | None:
         """Find the form of nearly all present cells; None where there is none."""
-        known = [cell for cell in cells if not is_marker(cell)]
+        known = _sample(cells)
         if not nearly_all(sum(map(_may_be_date, known)), len(known)):
             return None
         moments = [m for m in map(_Moment.of, known) if m is not None]

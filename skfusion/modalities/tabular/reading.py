@@ -16,6 +16,7 @@ from skfusion.modalities.columns import (
     convert_cells,
     numpy_column,
     read_numbers,
+    row_label,
 )
 from skfusion.modalities.detection import looks_like, plain_cells
 from skfusion.modalities.tabular.parsing import DateText, NumberText, is_marker
@@ -288,7 +289,7 @@ def _remark_unread(
         remark(
             f"{len(unread)} cell(s) of column {column.name!r} are no {what} and are "
             f"treated as missing; the first is {cells[first]!r:.80} in row "
-            f"{column.index[first]!r}"
+            f"{row_label(column, first)!r}"
         )
 
 
@@ -356,8 +357,8 @@ def _no_category(column: pd.Series, cells: Sequence[Any]) -> TypeError:
     found = type(cells[where]).__name__
     return TypeError(
         f"A category argument must be a string or a real number, not {found!r}, which "
-        f"row {column.index[where]!r} of column {column.name!r} holds. Convert the "
-        "cells, or give the column to another modality."
+        f"row {row_label(column, where)!r} of column {column.name!r} holds. Convert "
+        "the cells, or give the column to another modality."
     )
 
 

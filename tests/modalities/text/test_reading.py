@@ -25,6 +25,25 @@ def test_apostrophes_and_marks_are_those_of_the_pattern(text):
     assert split_words(text) == (PATTERN.findall(text) or text.split())
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("质量很好", ["质", "量", "很", "好"]),
+        ("時々カード", ["時", "々", "カ", "ー", "ド"]),
+        ("ดีที่สุด", ["ดี", "ที่", "สุ", "ด"]),  # Thai
+        ("ល្អណាស់", ["ល្", "អ", "ណា", "ស់"]),  # Khmer
+        ("ດີຫຼາຍ", ["ດີ", "ຫຼ", "າ", "ຍ"]),  # Lao
+        ("ကောင်း", ["ကော", "င်း"]),  # Burmese
+        ("བཀྲ་ཤིས", ["བཀྲ", "ཤིས"]),  # Tibetan has marks between syllables
+        ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),  # Hindi has spaces
+        ("ދިވެހި ބަސް", ["ދިވެހި", "ބަސް"]),  # Dhivehi
+        ("iPhone手机", ["iPhone", "手", "机"]),
+    ],
+)
+def test_scripts_without_spaces_are_split_into_characters(text, words):
+    assert split_words(text) == words
+
+
 def _sentences(n, length, seed=0):
     rng = np.random.default_rng(seed)
     words = ["".join(rng.choice(list("abcdefgh"), 6)) for _ in range(4000)]
