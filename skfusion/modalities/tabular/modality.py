@@ -81,10 +81,9 @@ class TabularModality(Modality):
 
     Notes
     -----
-    Whole numbers written as text stay categories where they have few values, since
-    they may be codes. To keep other numbers or dates from being read, convert the
-    column to the type "category". Strings of which nearly all occur once say next to
-    nothing as a category: a warning says what they look like, and what to do.
+    Whole numbers written as text stay categories where they have few values. To keep
+    others from being read, convert the column to the type "category". Strings of which
+    nearly all occur once say next to nothing as a category: a warning says what to do.
 
     Attributes
     ----------
@@ -392,8 +391,7 @@ class TabularModality(Modality):
 def _warn(remarks: list[str]) -> None:
     """One warning of all that a user should know of the columns."""
     if remarks:
-        text = "; ".join(remarks)
-        warnings.warn(f"TabularModality: {text}.", UserWarning, stacklevel=4)
+        warnings.warn(f"TabularModality: {'; '.join(remarks)}.", stacklevel=4)
 
 
 def _bin_edges(x: NDArray[np.float32], n_bins: int) -> NDArray[np.float32]:

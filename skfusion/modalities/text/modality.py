@@ -176,11 +176,6 @@ class TextModality(CellModality):
     def fit_transform(self, X: Any, y: Any = None) -> Block:
         """Learn the vocabulary and return the rows of `X`, split into words once.
 
-        Parameters
-        ----------
-        X : DataFrame, Series or array-like of n_samples rows of str
-        y : ignored
-
         Returns
         -------
         block : Block of n_samples rows
