@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -133,12 +134,14 @@ def are_paths(cells: Sequence[Any], endings: frozenset[str]) -> bool:
 def numeric_cells(column: Any) -> list[NDArray[Any]]:
     """Cells of a column that are arrays; none unless nearly all are, of numbers."""
     cells = sample_cells(column)
-    arrays = [
-        np.asarray(c)
-        for c in cells
-        if isinstance(c, list | np.ndarray | pd.Series) and len(c)
-    ]
-    numeric = [array for array in arrays if array.dtype.kind in "iufb"]
+    numeric = []
+    for cell in cells:
+        if isinstance(cell, list | np.ndarray | pd.Series) and len(cell):
+            array = np.asarray(cell)
+            if array.dtype == object and all(isinstance(c, Real | None) for c in array):
+                array = array.astype(np.float64)
+            if array.dtype.kind in "iufb":
+                numeric.append(array)
     return numeric if nearly_all(len(numeric), len(cells)) else []
 
 

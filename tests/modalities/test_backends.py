@@ -56,6 +56,14 @@ KINDS = {
     "time": (column(lambda i: dt.time(i % 24, i)), pa.time64("us")),
     "vector": (column(lambda i: [i / 2, 1.0, -i]), pa.list_(pa.float64())),
     "fixed vector": (column(lambda i: [i / 2, 1.0, -i]), pa.list_(pa.float64(), 3)),
+    "vector with gaps": (
+        column(lambda i: [i / 2, None if i % 5 == 0 else 1.0]),
+        pa.list_(pa.float64()),
+    ),
+    "series with gaps": (
+        column(lambda i: [i / 2, None if i % 5 == 0 else 1.0, *[2.0] * (i % 3)]),
+        pa.list_(pa.float64()),
+    ),
     "large vector": (column(lambda i: [i / 2, -i]), pa.large_list(pa.float32())),
     "series": (column(lambda i: [1.0] * (3 + i % 4)), pa.list_(pa.float64())),
     "channels": (

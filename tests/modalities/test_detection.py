@@ -51,6 +51,7 @@ KINDS = [
     ([encoded("FLAC")] * N, AudioModality),
     ([np.arange(3.0)] * N, VectorModality),
     ([np.arange(3.0 + i % 3) for i in range(N)], SeriesModality),
+    ([[1.0, None, i] for i in range(N)], VectorModality),
     ([f"{i} %" for i in range(N)], TabularModality),
     ([f"{i % 28 + 1:02d} May 20{i}" for i in range(10, N)], TabularModality),
 ]

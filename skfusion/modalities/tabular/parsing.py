@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
@@ -71,7 +72,15 @@ _NUMBER = re.compile(
     (?P<suffix>(?:[%‰°+]|[^\W\d_]|[{_CURRENCY}])[^\d()]{{0,11}}[23]?)?\s*(?(open)\))""",
     re.VERBOSE,
 )
-_SPACES = str.maketrans("\xa0\u2009\u202f\u2212\u2019", "   -'")
+_MARKS = str.maketrans("\u2212\u2019\u066a\u066b\u066c", "-'%.,")
+
+
+def _plain(text: str) -> str:
+    """The same in ASCII where that can be: digits of other scripts, wide characters."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_MARKS)
+        text = "".join(str(int(c)) if c.isdecimal() else c for c in text)
+    return text.strip()
 
 
 def _body(decimal: str, group: str) -> re.Pattern[str]:
@@ -107,7 +116,7 @@ class NumberText(NamedTuple):
         known = _sample(cells)
         if not nearly_all(sum(map(_may_be_number, known)), len(known)):
             return None
-        texts = [c.translate(_SPACES).strip() for c in known if isinstance(c, str)]
+        texts = [_plain(cell) for cell in known if isinstance(cell, str)]
         found = [match for match in map(_NUMBER.fullmatch, texts) if match]
         affixes = Counter(_affix(match) for match in found)
         affix = max(affixes, key=lambda a: (any(a), affixes[a]), default=("", ""))
@@ -131,7 +140,7 @@ class NumberText(NamedTuple):
     def _read(self, cell: Any) -> float:
         if not isinstance(cell, str):
             return _as_float(cell)
-        text = cell.translate(_SPACES).strip()
+        text = _plain(cell)
         if self.decimal == ":":
             clock = _CLOCK.fullmatch(text)
             if clock is None:
