@@ -16,7 +16,35 @@ __all__ = [
     "check_numbers",
     "check_weights",
     "is_numeric",
+    "mend_surrogates",
+    "shorten",
 ]
+
+
+def shorten(value: Any, width: int = 80) -> str:
+    """What a message shows of a value: its `repr`, at most `width` characters of it."""
+    if isinstance(value, int) and value.bit_length() > 3 * width:
+        return f"an integer of about {round(value.bit_length() * 0.30103)} digits"
+    if isinstance(value, str | bytes | bytearray | memoryview | list | tuple):
+        value = value[:width]  # a `repr` of a megabyte would take its time
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 (a message must not fail by what it shows)
+        text = f"<{type(value).__name__}>"
+    text = " ".join(text.split())  # arrays are shown in lines
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def mend_surrogates(text: str) -> str:
+    """A text that can be encoded: pairs of surrogates joined, single ones replaced.
+
+    Cut texts and JSON hold halves of characters, which most programs refuse.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def is_numeric(X: Any) -> bool:
