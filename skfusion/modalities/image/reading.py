@@ -188,11 +188,11 @@ class PictureReader:
                 f"pictures in [{black:g}, {white:g}]; scale them in the same way."
             )
         out = np.empty(array.shape, np.uint8)
-        step = max(1, STRIPE // array[:1].size)
-        for first in range(0, len(array), step):
-            some = array[first : first + step].astype(np.float64)
+        lines = max(1, STRIPE // array[:1].size)
+        for top in range(0, len(array), lines):
+            some = array[top : top + lines].astype(np.float64)
             share = (some / 2 - black / 2) / half
-            out[first : first + step] = np.clip(np.rint(255 * share), 0, 255)
+            out[top : top + lines] = np.clip(np.rint(255 * share), 0, 255)
         return out
 
     def _resized(self, image: Image.Image) -> Image.Image:
@@ -208,9 +208,9 @@ class PictureReader:
             cause = str(error).rstrip(".")
             raise ValueError(f"Pillow cannot decode it: {cause}.") from error
         scale = self.size / max(image.size)
-        target = tuple(max(1, round(side * scale)) for side in image.size)
+        width, height = (max(1, round(side * scale)) for side in image.size)
         # As in Pillow, first by whole numbers to twice the size at least.
-        by = [max(1, side // (2 * new)) for side, new in zip(image.size, target)]
+        by = max(1, image.width // (2 * width)), max(1, image.height // (2 * height))
         step = max(1, STRIPE // (image.width * by[1])) * by[1]
         levels = self._levels_of(image)
         stripes = [
@@ -219,13 +219,13 @@ class PictureReader:
         ]
         small = stripes[0]
         if len(stripes) > 1:
-            height = sum(stripe.height for stripe in stripes)
-            small = Image.new(stripes[0].mode, (stripes[0].width, height))
+            whole = sum(stripe.height for stripe in stripes)
+            small = Image.new(small.mode, (small.width, whole))
             for i, stripe in enumerate(stripes):
                 small.paste(stripe, (0, i * step // by[1]))
-        box = tuple(side / factor for side, factor in zip(image.size, by))
-        if small.size != target:
-            small = small.resize(target, Image.Resampling.BICUBIC, (0, 0, *box))
+        if small.size != (width, height):
+            box = (0, 0, image.width / by[0], image.height / by[1])
+            small = small.resize((width, height), Image.Resampling.BICUBIC, box)
         turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         return small if turn is None else small.transpose(turn)
 
@@ -234,9 +234,11 @@ class PictureReader:
         kind = "float" if image.mode == "F" else "integer"
         if not _is_deep(image) or kind in self.levels:
             return self.levels
-        in_c = image.mode in ("I", "F", "I;16")
-        low, high = image.getextrema() if in_c else _extent(np.asarray(image))[1:]
-        return {kind: _levels(kind, float(low), float(high))}
+        if image.mode in ("I", "F", "I;16"):
+            low, high = (float(np.asarray(x)) for x in image.getextrema())
+        else:
+            _, low, high = _extent(np.asarray(image))
+        return {kind: _levels(kind, low, high)}
 
     def _converted(
         self,
