@@ -43,7 +43,12 @@ from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
 from skfusion.training.folds import NetworkPlan, build_network, train_folds
 from skfusion.training.splits import Split, distinct_rows, split_rows
-from skfusion.training.trainer import Recipe, one_thread, resolve_device
+from skfusion.training.trainer import (
+    Recipe,
+    check_callbacks,
+    one_thread,
+    resolve_device,
+)
 
 __all__ = ["BaseFusion"]
 
@@ -248,6 +253,8 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
             check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         )
         rule = self._rule()
+        resolve_device(self.device)
+        check_callbacks(self.callbacks)
         if again:
             self._check_warm_start(rule, len(prior))
         batch = self._transform(X) if again else self._fit_modalities(X, y)

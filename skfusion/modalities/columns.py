@@ -13,11 +13,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.validation import validate_data
 
+from skfusion._validation import mend_surrogates, shorten
+
 __all__ = [
+    "CELL_ERRORS",
     "DATE_PARTS",
     "cell_error",
     "column_kind",
     "date_numbers",
+    "holds_complex",
     "is_frame",
     "read_codes",
     "read_columns",
@@ -37,6 +41,8 @@ DATE_PARTS = {
     "hour": "hour",
 }
 
+#: What conversions of a cell raise; `Decimal("sNaN")` and large integers the last.
+CELL_ERRORS = (TypeError, ValueError, ArithmeticError)
 _DATES = frozenset({"date", "datetime", "datetime64", "period"})
 _SPANS = frozenset({"timedelta", "timedelta64"})
 _NUMBERS = frozenset(
@@ -112,7 +118,7 @@ def _from_polars(column: Any) -> pd.Series:
 def column_kind(column: pd.Series) -> str:
     """What a column holds: "number", "date", "category" or, all missing, "empty"."""
     dtype = column.dtype
-    if column.isna().all():
+    if _convert(column, pd.Series.isna, "a number").all():
         return "empty"
     if isinstance(dtype, pd.CategoricalDtype):
         return "category"
@@ -144,11 +150,7 @@ def read_numbers(column: pd.Series) -> NDArray[np.float64]:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
         values = column.to_numpy().astype(np.float64)
     else:
-        values = _convert(
-            column,
-            lambda c: c.to_numpy(dtype=np.float64, na_value=np.nan),
-            "a number",
-        )
+        values = _convert(column, _to_float, "a number")
     infinite = np.isinf(values)
     if infinite.any():
         where = int(infinite.argmax())
@@ -160,6 +162,20 @@ def read_numbers(column: pd.Series) -> NDArray[np.float64]:
             "Replace infinity by None (a missing value) or by a finite number.",
         )
     return values
+
+
+def _to_float(column: pd.Series) -> NDArray[np.float64]:
+    if holds_complex(column):
+        raise TypeError("complex numbers would lose a part")
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def holds_complex(values: Any) -> bool:
+    """Whether a series or an array holds complex numbers."""
+    if values.dtype == object:
+        cells = getattr(values, "flat", values)
+        return any(isinstance(x, complex | np.complexfloating) for x in cells)
+    return bool(values.dtype.kind == "c")
 
 
 def date_numbers(column: pd.Series) -> NDArray[np.float64]:
@@ -199,7 +215,7 @@ def read_labels(column: pd.Series) -> list[str | None]:
     cells = column.tolist()
     try:
         return [_label(cell) for cell in cells]
-    except TypeError:
+    except CELL_ERRORS:
         raise _no_category(column, cells) from None
 
 
@@ -217,7 +233,7 @@ def read_codes(
             get(_label(cell), unknown) if code < 0 else code
             for cell, code in zip(cells, found, strict=True)
         ]
-    except TypeError:
+    except CELL_ERRORS:
         raise _no_category(column, cells) from None
     return np.array(found, dtype=np.int32)
 
@@ -225,8 +241,10 @@ def read_codes(
 def _label(value: Any) -> str | None:
     """The same text for 1, 1.0 and "1": tables change type when cells go missing."""
     if isinstance(value, str):
-        return value.strip() or None
+        return mend_surrogates(value).strip() or None
     hash(value)  # of what cannot be a category, such as a list, a TypeError
+    if isinstance(value, complex | np.complexfloating):
+        raise ValueError("complex numbers are no categories")
     if value is None or value is pd.NA or value != value:
         return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
@@ -234,45 +252,50 @@ def _label(value: Any) -> str | None:
     return str(value).strip() or None
 
 
-def _no_category(column: pd.Series, cells: Sequence[Any]) -> TypeError:
-    """An error that names the first cell that cannot be hashed."""
-    where = next(i for i, cell in enumerate(cells) if not _hashable(cell))
+def _no_category(column: pd.Series, cells: Sequence[Any]) -> Exception:
+    """An error that names the first cell that cannot be a category."""
+    where, error = next((i, e) for i, e in enumerate(map(_fault, cells)) if e)
+    remedy = "Convert the cells, or give the column to another modality."
+    if not isinstance(error, TypeError):
+        return cell_error(
+            column, where, f"is no category: {shorten(cells[where])}", remedy
+        )
     found = type(cells[where]).__name__
     return TypeError(
         f"A category argument must be a string or a real number, not {found!r}, which "
-        f"row {column.index[where]!r} of column {column.name!r} holds. Convert the "
-        "cells, or give the column to another modality."
+        f"row {shorten(column.index[where])} of column {shorten(column.name)} holds. "
+        f"{remedy}"
     )
 
 
-def _hashable(cell: Any) -> bool:
+def _fault(cell: Any) -> Exception | None:
     try:
-        hash(cell)
-    except TypeError:
-        return False
-    return True
+        _label(cell)
+    except CELL_ERRORS as error:
+        return error
+    return None
 
 
 def _convert(column: pd.Series, function: Callable[[pd.Series], Any], what: str) -> Any:
     """Convert the column or, where that fails, name the first cell that is to blame."""
     try:
         return function(column)
-    except (TypeError, ValueError) as error:
+    except CELL_ERRORS as error:
         low, high = 0, len(column)  # the first failing cell lies in between
         while high - low > 1:
             middle = (low + high) // 2
             try:
                 function(column.iloc[low:middle])
                 low = middle
-            except (TypeError, ValueError):
+            except CELL_ERRORS:
                 high = middle
         try:
             function(column.iloc[low:high])
-        except (TypeError, ValueError):
+        except CELL_ERRORS:
             raise cell_error(
                 column,
                 low,
-                f"is not {what}: {column.iloc[low]!r}",
+                f"is not {what}: {shorten(column.iloc[low])}",
                 f"Expected {what}: mend the cell, or set it to None.",
             ) from error
         raise
@@ -281,7 +304,8 @@ def _convert(column: pd.Series, function: Callable[[pd.Series], Any], what: str)
 def cell_error(column: pd.Series, row: int, fault: str, remedy: str) -> ValueError:
     """An error that names the row label and the column of a cell."""
     return ValueError(
-        f"Row {column.index[row]!r} of column {column.name!r} {fault}. {remedy}"
+        f"Row {shorten(column.index[row])} of column {shorten(column.name)} {fault}. "
+        f"{remedy}"
     )
 
 

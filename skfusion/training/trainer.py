@@ -23,6 +23,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from skfusion._defaults import MIN_BRANCH_STEPS, automatic_epochs
+from skfusion._validation import shorten
 from skfusion.corruption import Plans
 from skfusion.network import FusionNetwork, set_generator
 from skfusion.training.data import BatchDataset, BatchIterator
@@ -30,6 +31,7 @@ from skfusion.training.loss import FusionLoss
 
 __all__ = [
     "Recipe",
+    "check_callbacks",
     "history_frame",
     "interrupted",
     "one_thread",
@@ -75,6 +77,8 @@ class EpochLog(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         for key, value in self.sums_.items():
             net.history.record(key, float(value) / self.rows_[key.split("_")[0]])
+        if not math.isfinite(net.history[-1]["train_loss_fused"]):
+            raise diverged(net)
 
 
 class Progress(Callback):
@@ -163,10 +167,29 @@ def one_thread() -> Iterator[None]:
 
 
 def resolve_device(device: str) -> str:
-    """Turn "auto" into "cuda" where there is one, else "cpu"."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Turn "auto" into "cuda" where there is one, else "cpu"; check any other."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here ({str(error)[:100]}). Use "
+            'device="auto" or "cpu", or install a torch that supports it.'
+        ) from error
+    return device
+
+
+def check_callbacks(callbacks: Sequence[Any] | None) -> None:
+    """Refuse what skorch would not take for a callback."""
+    for i, given in enumerate(callbacks or ()):
+        callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
+        kind = callback if isinstance(callback, type) else type(callback)
+        if callback is not None and not hasattr(kind, "on_train_begin"):
+            raise ValueError(
+                "The 'callbacks' parameter must be a list of skorch callbacks, or of "
+                f"(name, callback). Got {shorten(given)} at position {i} instead."
+            )
 
 
 def train(
@@ -258,8 +281,19 @@ def train(
     set_generator(network, device_generator)
     net.fit(dataset, None)
     set_generator(network, None)
+    if not all(p.isfinite().all() for p in network.parameters()):
+        raise diverged(net)
     _forget_training_data(net)
     return net
+
+
+def diverged(net: skorch.NeuralNet) -> ValueError:
+    """The error of a training whose losses or parameters are not finite."""
+    return ValueError(
+        f"Training diverged: after epoch {len(net.history)} the loss or the parameters "
+        f"of the network are not finite. Use a smaller lr (it is {net.lr:g}), check "
+        "that the rows hold no extreme values, or what `callbacks` do."
+    )
 
 
 def interrupted(net: skorch.NeuralNet) -> bool:
