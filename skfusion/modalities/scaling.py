@@ -39,7 +39,7 @@ def learn_scale(
     x = np.where(np.isnan(x).all(axis=0), 0, x)
     if not x.shape[1]:
         return np.zeros(0), np.zeros(0)
-    largest = np.nanmax(np.abs(x), axis=0)
+    largest = np.nanmax(np.abs(x), axis=0).astype(np.float64)
     size = np.where(largest > 1e100, largest, 1.0)  # their squares would overflow
     x = x / size if (size != 1).any() else x
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):

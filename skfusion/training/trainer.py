@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -134,6 +135,21 @@ class StopBranches(Callback):
             getattr(network, part)[m].requires_grad_(yes)
 
 
+class Net(skorch.NeuralNet):
+    """A net that remembers whether its training was interrupted, in any epoch.
+
+    skorch ends the training then as if it were complete.
+    """
+
+    def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
+        self.interrupted_ = False
+        try:
+            return super().fit_loop(*args, **kwargs)
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            raise
+
+
 class CosineWithWarmup:
     """Factor of the learning rate: up over 5 % of the steps, then a cosine to 0."""
 
@@ -150,20 +166,43 @@ class CosineWithWarmup:
 # ---------------------------------------------------------------- training
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch, BLAS and OpenMP with one thread, as small networks and trees want.
+class _OneThread:
+    """What `one_thread` restores when the last fit of the process ends."""
 
-    With more, the threads of a busy machine wait for one another, and an epoch takes
-    ten times as long.
-    """
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        with threadpool_limits(limits=1):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.own = threading.local()  # settings of OpenMP belong to a thread
+        self.n_running, self.before = 0, 1
+        self.blas: Any = None  # those of BLAS to the process
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Run torch, BLAS and OpenMP with one thread, as small networks and trees want.
+
+        With more, the threads of a busy machine wait for one another, and an epoch
+        takes ten times as long.
+        """
+        depth = getattr(self.own, "depth", 0)
+        with self.lock:
+            if not self.n_running:
+                self.before = torch.get_num_threads()
+                self.blas = threadpool_limits(limits=1, user_api="blas")
+            self.n_running += 1
+        try:
+            with threadpool_limits(limits=1, user_api="openmp"):
+                self.own.depth = depth + 1
+                torch.set_num_threads(1)
+                yield
+        finally:
+            self.own.depth = depth
+            torch.set_num_threads(1 if depth else self.before)
+            with self.lock:
+                self.n_running -= 1
+                if not self.n_running:
+                    self.blas.restore_original_limits()
+
+
+one_thread = _OneThread()
 
 
 def resolve_device(device: str) -> str:
@@ -255,7 +294,7 @@ def train(
     if recipe.verbose:
         callbacks.append(("progress", Progress(label)))
     callbacks.extend(recipe.callbacks)
-    net = skorch.NeuralNet(
+    net = Net(
         network,
         criterion=FusionLoss(
             names, network.prior.clone(), is_classification=is_classification
@@ -300,7 +339,7 @@ def interrupted(net: skorch.NeuralNet) -> bool:
     """Whether Ctrl-C ended the training, rather than its last epoch or its patience."""
     stops = [c for _, c in net.callbacks_ if isinstance(c, EarlyStopping)]
     patient = any(c.misses_ >= c.patience for c in stops)
-    return len(history_frame(net)) < net.max_epochs and not patient
+    return net.interrupted_ and not patient
 
 
 def _forget_training_data(net: skorch.NeuralNet) -> None:

@@ -12,6 +12,8 @@ from skfusion.fusion import AdaptiveFusion, MeanFusion
 from skfusion.training.data import BatchIterator
 from skfusion.training.loss import FusionLoss
 from skfusion.training.trainer import (
+    EpochLog,
+    check_callbacks,
     history_frame,
     interrupted,
     one_thread,
@@ -247,4 +249,24 @@ def test_device_auto_is_the_cpu_unless_there_is_a_gpu(monkeypatch):
     assert resolve_device("auto") == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert resolve_device("auto") == "cuda"
-    assert resolve_device("cuda:1") == "cuda:1"
+    assert resolve_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("device", ["abacus", "meta", ""])
+def test_device_that_cannot_be_used_is_refused_with_the_remedy(device):
+    with pytest.raises(ValueError, match=rf"device='{device}'.*device=\"auto\""):
+        resolve_device(device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_cuda_without_a_gpu_is_refused(device):
+    with pytest.raises(ValueError, match=f"device='{device}' cannot be used"):
+        resolve_device(device)
+
+
+@pytest.mark.parametrize("callback", [5, ("name", 5), "EarlyStopping", None.__class__])
+def test_what_is_no_callback_is_refused_by_its_position(callback):
+    check_callbacks([EpochLog(), ("log", EpochLog()), EpochLog, ("off", None)])
+    with pytest.raises(ValueError, match=r"'callbacks' parameter .*at position 1"):
+        check_callbacks([EpochLog(), callback])

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 READ_ERRORS = CELL_ERRORS
-LARGEST = 1e100  # of which sums and squares are finite
+LARGEST = 1e300  # of which sums are finite
 
 
 def read(cell: Any) -> NDArray[np.float64] | None:
