@@ -183,8 +183,18 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
         """Set parameters; those of a part are written ``part__parameter``.
 
         A part that is given by its short name (``fusion="adaptive"``) is replaced by
-        its spec first, so that ``fusion__n_heads`` can be searched.
+        its spec first, so that ``fusion__n_heads`` can be searched, and a list of
+        modalities by a `ModalityTransformer` of it.
         """
+        if any(key.startswith("modalities__") for key in params):
+            named = params.get("modalities", self.modalities)
+            if named is None:
+                raise ValueError(
+                    "With modalities=None the modalities are found in fit, and have no "
+                    "parameters before. Name them: modalities=[(name, ...), ...]."
+                )
+            if isinstance(named, list | tuple):
+                params["modalities"] = ModalityTransformer(list(named))
         for part, specs in (("fusion", FUSIONS), ("balance", BALANCES)):
             nested = any(key.startswith(f"{part}__") for key in params)
             given = params.get(part, getattr(self, part))
