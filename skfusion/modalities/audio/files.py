@@ -137,9 +137,9 @@ def _check_complete(file: BinaryIO) -> None:
     head = file.read(16).ljust(16, b"\0")
     announced = 0
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
-        announced = _end_of_wave(file)
+        announced = _end_of_wave(file, size)
     elif head[:4] == b"riff":
-        announced = _end_of_wave64(file)
+        announced = _end_of_wave64(file, size)
     elif head[:4] == b"FORM":
         announced = 8 + struct.unpack_from(">I", head, 4)[0]
     elif head[:4] in (b".snd", b"dns."):
@@ -155,14 +155,12 @@ def _check_complete(file: BinaryIO) -> None:
         )
 
 
-def _end_of_wave(file: BinaryIO) -> int:
+def _end_of_wave(file: BinaryIO, end: int) -> int:
     """Where the samples of a WAV or RF64 file end; 0 if it does not say."""
     position, long = 12, None
-    for _ in range(10_000):  # chunks; more are nonsense
+    while position + 8 <= end:
         file.seek(position)
         header = file.read(8)
-        if len(header) < 8:
-            return 0
         name, size = struct.unpack("<4sI", header)
         if name == b"ds64":  # holds the sizes that four bytes cannot
             sizes = file.read(16)
@@ -176,14 +174,12 @@ def _end_of_wave(file: BinaryIO) -> int:
     return 0
 
 
-def _end_of_wave64(file: BinaryIO) -> int:
+def _end_of_wave64(file: BinaryIO, end: int) -> int:
     """Where the samples of a Sony Wave64 file end; 0 if it does not say."""
     position = 40
-    for _ in range(10_000):
+    while position + 24 <= end:
         file.seek(position)
         header = file.read(24)
-        if len(header) < 24:
-            return 0
         name, size = struct.unpack("<4s12xQ", header)  # the size counts the header
         if name == b"data" or size < 24:
             return position + size if size >= 24 else 0
