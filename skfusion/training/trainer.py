@@ -171,35 +171,47 @@ class _OneThread:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.own = threading.local()  # settings of OpenMP belong to a thread
         self.n_running, self.before = 0, 1
-        self.blas: Any = None  # those of BLAS to the process
+        self.ended = threading.Event()
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
         """Run torch, BLAS and OpenMP with one thread, as small networks and trees want.
 
         With more, the threads of a busy machine wait for one another, and an epoch
-        takes ten times as long.
+        takes ten times as long. Settings of torch and BLAS belong to the process, those
+        of OpenMP to a thread of Python.
         """
-        depth = getattr(self.own, "depth", 0)
         with self.lock:
             if not self.n_running:
                 self.before = torch.get_num_threads()
-                self.blas = threadpool_limits(limits=1, user_api="blas")
+                self._limit_blas()
             self.n_running += 1
         try:
             with threadpool_limits(limits=1, user_api="openmp"):
-                self.own.depth = depth + 1
                 torch.set_num_threads(1)
                 yield
         finally:
-            self.own.depth = depth
-            torch.set_num_threads(1 if depth else self.before)
             with self.lock:
                 self.n_running -= 1
                 if not self.n_running:
-                    self.blas.restore_original_limits()
+                    torch.set_num_threads(self.before)
+                    self.ended.set()
+                    self.keeper.join()
+
+    def _limit_blas(self) -> None:
+        """Limit BLAS in a thread of its own: only that which did can undo it."""
+        limited = threading.Event()
+        self.ended.clear()
+
+        def keep() -> None:
+            with threadpool_limits(limits=1, user_api="blas"):
+                limited.set()
+                self.ended.wait()
+
+        self.keeper = threading.Thread(target=keep, daemon=True)
+        self.keeper.start()
+        limited.wait()
 
 
 one_thread = _OneThread()
