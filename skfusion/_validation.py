@@ -91,13 +91,21 @@ def check_no_missing(y: Any) -> None:
     try:
         missing = np.asarray(pd.isna(cells)).reshape(len(cells), -1)
     except ArithmeticError:  # Decimal("sNaN") refuses to be compared
-        missing = np.array([[c.is_nan()] for c in cells if hasattr(c, "is_nan")])
+        missing = np.array([_is_missing(c) for c in cells.ravel()], dtype=bool)
+        missing = missing.reshape(len(cells), -1)
     rows = np.flatnonzero(missing.any(axis=1))
     if len(rows):
         raise ValueError(
             f"Input y contains NaN: the target is missing in row {rows[0]} "
             f"({len(rows)} in all). Drop the rows without a target."
         )
+
+
+def _is_missing(cell: Any) -> bool:
+    try:
+        return bool(pd.isna(cell))
+    except ArithmeticError:
+        return True
 
 
 def check_numbers(y: Any) -> None:
