@@ -43,7 +43,12 @@ from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
 from skfusion.training.folds import NetworkPlan, build_network, train_folds
 from skfusion.training.splits import Split, distinct_rows, split_rows
-from skfusion.training.trainer import Recipe, one_thread, resolve_device
+from skfusion.training.trainer import (
+    Recipe,
+    check_callbacks,
+    one_thread,
+    resolve_device,
+)
 
 __all__ = ["BaseFusion"]
 
@@ -178,8 +183,18 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
         """Set parameters; those of a part are written ``part__parameter``.
 
         A part that is given by its short name (``fusion="adaptive"``) is replaced by
-        its spec first, so that ``fusion__n_heads`` can be searched.
+        its spec first, so that ``fusion__n_heads`` can be searched, and a list of
+        modalities by a `ModalityTransformer` of it.
         """
+        if any(key.startswith("modalities__") for key in params):
+            named = params.get("modalities", self.modalities)
+            if named is None:
+                raise ValueError(
+                    "With modalities=None the modalities are found in fit, and have no "
+                    "parameters before. Name them: modalities=[(name, ...), ...]."
+                )
+            if isinstance(named, list | tuple):
+                params["modalities"] = ModalityTransformer(list(named))
         for part, specs in (("fusion", FUSIONS), ("balance", BALANCES)):
             nested = any(key.startswith(f"{part}__") for key in params)
             given = params.get(part, getattr(self, part))
@@ -248,6 +263,8 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
             check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         )
         rule = self._rule()
+        resolve_device(self.device)
+        check_callbacks(self.callbacks)
         if again:
             self._check_warm_start(rule, len(prior))
         batch = self._transform(X) if again else self._fit_modalities(X, y)

@@ -124,8 +124,8 @@ def _cell(cell: Any) -> bytes:
     if isinstance(cell, bool | int | float | np.number | np.bool_):
         try:
             number = float(cell)
-        except OverflowError:
-            return b"o" + repr(cell).encode()
+        except OverflowError:  # a `repr` of many digits is refused
+            return b"o" + hex(int(cell)).encode()
         return b"n" if math.isnan(number) else np.float64(number + 0.0).tobytes()
     if hasattr(cell, "isoformat"):
         return b"t" + cell.isoformat().encode()

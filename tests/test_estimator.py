@@ -123,13 +123,16 @@ def test_refitting_starts_from_nothing(make, data):
     assert np.array_equal(output(model.fit(*data), data[0]), first)
 
 
-def test_fits_in_threads_equal_serial_ones(kind, make_mixed, tiny):
+@pytest.mark.parametrize("base_models", [None, "auto"])
+def test_fits_in_threads_equal_serial_ones(
+    kind, make_mixed, mixed_modalities, tiny, base_models
+):
     frame, labels = make_mixed(60)
     y = labels if kind is FusionClassifier else labels * 1.0
-    triples = [("words", "text", "note"), ("facts", "tabular", ["price", "colour"])]
 
     def fit(seed, out):
-        model = kind(triples, **tiny | {"random_state": seed}).fit(frame, y)
+        parameters = tiny | {"random_state": seed, "base_models": base_models}
+        model = kind(mixed_modalities, **parameters).fit(frame, y)
         out[seed] = output(model, frame)
 
     serial, parallel = {}, {}
@@ -145,6 +148,16 @@ def test_fits_in_threads_equal_serial_ones(kind, make_mixed, tiny):
         assert np.array_equal(serial[seed], parallel[seed])
     assert torch.equal(torch.random.get_rng_state(), state[0])
     assert np.array_equal(np.random.get_state()[1], state[1])
+
+
+def test_search_in_threads_gives_what_a_serial_one_gives(make_whole, data):
+    from joblib import parallel_backend
+    from sklearn.model_selection import cross_val_predict
+
+    X, y = data
+    serial = cross_val_predict(make_whole(), X, y, cv=2)
+    with parallel_backend("threading", n_jobs=2):
+        assert np.array_equal(cross_val_predict(make_whole(), X, y, cv=2), serial)
 
 
 def test_processes_give_what_one_process_gives(make_whole, data):

@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from skfusion._sklearn import StrOptions
+from skfusion._validation import shorten
 from skfusion.batch import Block
 from skfusion.modalities.columns import numpy_column
 from skfusion.network import Encoder
@@ -297,16 +298,17 @@ class CellModality(Modality):
         """
         if not failures:
             return
-        label, column, cause = failures[0]
+        label, column, error = failures[0]
         label = label.item() if isinstance(label, np.generic) else label
-        where = f"row {label!r} of column {column!r}"
+        where = f"row {shorten(label)} of column {shorten(column)}"
+        cause = str(getattr(error, "strerror", None) or error)
         if self.on_error == "raise":
             more = f" ({len(failures)} cells in all)" if len(failures) > 1 else ""
             raise ValueError(
                 f"{type(self).__name__} cannot read the {self._cell_name} in {where}"
                 f"{more}: {cause} Expected {self._cell_formats}. Mend the cell, set it "
                 'to None, or pass on_error="absent" to treat such cells as missing.'
-            ) from cause
+            ) from error
         warnings.warn(
             f"{type(self).__name__}: {len(failures)} cell(s) could not be read and are "
             f"treated as absent; the first is {where}: {cause}",
@@ -341,7 +343,7 @@ def split_columns(
         ]
         labels: Sequence[Any] = X.index if hasattr(X, "index") else range(n)
     elif hasattr(X, "name") and hasattr(X, "to_numpy"):  # pandas or polars series
-        names, columns = [str(X.name)], [_objects(numpy_column(X))]
+        names, columns = [str(X.name or 0)], [_objects(numpy_column(X))]
         labels = X.index if hasattr(X, "index") else range(len(X))
     else:
         array = X if isinstance(X, np.ndarray) else _objects(X)

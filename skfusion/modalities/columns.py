@@ -14,9 +14,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, get_tags
 from sklearn.utils.validation import validate_data
 
+from skfusion._validation import check_ragged, shorten
+
 __all__ = [
+    "CELL_ERRORS",
     "cell_error",
     "convert_cells",
+    "holds_complex",
     "is_frame",
     "numpy_column",
     "object_rows",
@@ -26,6 +30,9 @@ __all__ = [
     "row_label",
     "take_rows",
 ]
+
+#: What conversions of a cell raise; `Decimal("sNaN")` and large integers the last.
+CELL_ERRORS = (TypeError, ValueError, ArithmeticError)
 
 
 def is_frame(X: Any) -> bool:
@@ -147,16 +154,8 @@ def object_rows(X: Any) -> NDArray[np.object_]:
     """A table that is given as rows, as an array (n_samples, n_features) of objects."""
     if isinstance(X, np.ndarray):
         return X.astype(object)
-    widths = [
-        len(row) if isinstance(row, list | tuple | np.ndarray) else 1 for row in X
-    ]
-    for i, width in enumerate(widths):
-        if width != widths[0]:
-            raise ValueError(
-                "Every row of X must have as many cells as the others, but row 0 has "
-                f"{widths[0]} and row {i} has {width}. Fill it up with None."
-            )
-    out = np.empty((len(widths), widths[0]), dtype=object)
+    check_ragged(X)
+    out = np.empty((len(X), len(X[0])), dtype=object)
     for i, row in enumerate(X):
         for j, cell in enumerate(row):  # NumPy would unpack cells that are arrays
             out[i, j] = cell
@@ -183,11 +182,7 @@ def read_numbers(column: pd.Series) -> NDArray[np.float64]:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
         values = column.to_numpy().astype(np.float64)
     else:
-        values = convert_cells(
-            column,
-            lambda c: c.to_numpy(dtype=np.float64, na_value=np.nan),
-            "a number",
-        )
+        values = convert_cells(column, _to_float, "a number")
     infinite = np.isinf(values)
     if infinite.any():
         where = int(infinite.argmax())
@@ -210,8 +205,18 @@ def _since_midnight(time: dt.time) -> dt.timedelta:
     )
 
 
-#: What conversions of cells raise; a signalling NaN among decimals the last.
-_CONVERSION_ERRORS = (TypeError, ValueError, ArithmeticError)
+def _to_float(column: pd.Series) -> NDArray[np.float64]:
+    if holds_complex(column):
+        raise TypeError("complex numbers would lose a part")
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def holds_complex(values: Any) -> bool:
+    """Whether a series or an array holds complex numbers."""
+    if values.dtype == object:
+        cells = getattr(values, "flat", values)
+        return any(isinstance(x, complex | np.complexfloating) for x in cells)
+    return bool(values.dtype.kind == "c")
 
 
 def convert_cells(
@@ -220,37 +225,38 @@ def convert_cells(
     """Convert the column or, where that fails, name the first cell that is to blame."""
     try:
         return function(column)
-    except _CONVERSION_ERRORS as error:
+    except CELL_ERRORS as error:
         low, high = 0, len(column)  # the first failing cell lies in between
         while high - low > 1:
             middle = (low + high) // 2
             try:
                 function(column.iloc[low:middle])
                 low = middle
-            except _CONVERSION_ERRORS:
+            except CELL_ERRORS:
                 high = middle
         try:
             function(column.iloc[low:high])
-        except _CONVERSION_ERRORS:
+        except CELL_ERRORS:
             raise cell_error(
                 column,
                 low,
-                f"is not {what}: {column.iloc[low]!r}",
+                f"is not {what}: {shorten(column.iloc[low])}",
                 f"Expected {what}: mend the cell, or set it to None.",
             ) from error
         raise
 
 
-def row_label(column: pd.Series, row: int) -> Any:
+def row_label(column: pd.Series, row: int) -> str:
     """The label of a row, for messages."""
     label = column.index[row]
-    return label.item() if isinstance(label, np.generic) else label
+    return shorten(label.item() if isinstance(label, np.generic) else label)
 
 
 def cell_error(column: pd.Series, row: int, fault: str, remedy: str) -> ValueError:
     """An error that names the row label and the column of a cell."""
     return ValueError(
-        f"Row {row_label(column, row)!r} of column {column.name!r} {fault}. {remedy}"
+        f"Row {row_label(column, row)} of column {shorten(column.name)} {fault}. "
+        f"{remedy}"
     )
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from skfusion._validation import mend_surrogates, shorten
 from skfusion.modalities.base import is_absent
 from skfusion.modalities.columns import (
+    CELL_ERRORS,
     cell_error,
     convert_cells,
     numpy_column,
@@ -79,7 +81,7 @@ def column_kind(column: pd.Series) -> str:
     if isinstance(dtype, pd.PeriodDtype) or pd.api.types.is_datetime64_any_dtype(dtype):
         return "date"
     if pd.api.types.is_complex_dtype(dtype):
-        raise ValueError(f"Complex data not supported: column {column.name!r}.")
+        raise ValueError(f"Complex data not supported: column {shorten(column.name)}.")
     if pd.api.types.is_numeric_dtype(dtype) or dtype.kind == "m":
         return "number"
     inferred = pd.api.types.infer_dtype(column, skipna=True)
@@ -189,9 +191,9 @@ class DateColumn:
             if fitting and self.text.ambiguous:
                 order = "month" if self.text.order[0] == "m" else "day"
                 remark(
-                    f"column {column.name!r} holds dates as text that may begin with "
-                    f"the day or the month, and is read with the {order} first (to "
-                    "change that, pass pandas.to_datetime(column, format=...))"
+                    f"column {shorten(column.name)} holds dates as text that may begin "
+                    f"with the day or the month, and is read with the {order} first "
+                    "(to change that, pass pandas.to_datetime(column, format=...))"
                 )
             dates = self._local(dates, column, remark)
         missing = dates.isna().to_numpy()
@@ -210,14 +212,14 @@ class DateColumn:
             if self.zone is not None:
                 return dates.dt.tz_convert(self.zone).dt.tz_localize(None)
             remark(
-                f"column {column.name!r} has a time zone, {dates.dtype.tz}, but had "
-                "none in fit: its dates are taken as they stand"
+                f"column {shorten(column.name)} has a time zone, {dates.dtype.tz}, but "
+                "had none in fit: its dates are taken as they stand"
             )
             return dates.dt.tz_localize(None)
         if self.zone is not None and dates.notna().any():
             remark(
-                f"column {column.name!r} has no time zone: its dates are taken for "
-                f"those of fit's, {self.zone}"
+                f"column {shorten(column.name)} has no time zone: its dates are taken "
+                f"for those of fit's, {self.zone}"
             )
         return dates
 
@@ -287,9 +289,9 @@ def _remark_unread(
     if unread:
         first = unread[0]
         remark(
-            f"{len(unread)} cell(s) of column {column.name!r} are no {what} and are "
-            f"treated as missing; the first is {cells[first]!r:.80} in row "
-            f"{row_label(column, first)!r}"
+            f"{len(unread)} cell(s) of column {shorten(column.name)} are no {what} and "
+            f"are treated as missing; the first is {shorten(cells[first])} in row "
+            f"{row_label(column, first)}"
         )
 
 
@@ -301,7 +303,7 @@ def count_labels(column: pd.Series) -> tuple[pd.Series, int]:
     cells = column.tolist()
     try:
         labels = pd.Series([_label(cell) for cell in cells], dtype=object)
-    except TypeError:
+    except CELL_ERRORS:
         raise _no_category(column, cells) from None
     frequency = labels.value_counts().sort_index()
     frequency = frequency.sort_values(ascending=False, kind="stable")
@@ -314,9 +316,9 @@ def remark_unique(column: pd.Series, frequency: pd.Series, remark: Remark) -> No
     if total >= _ENOUGH and once > 0.8 * total:
         form, remedy = looks_like(list(frequency.index))
         remark(
-            f"{once} of {total} cells of column {column.name!r} hold a value that no "
-            "other row has, so that it says next to nothing as a category; it looks "
-            f"like {form} ({remedy})"
+            f"{once} of {total} cells of column {shorten(column.name)} hold a value "
+            "that no other row has, so that it says next to nothing as a category; it "
+            f"looks like {form} ({remedy})"
         )
 
 
@@ -334,7 +336,7 @@ def read_codes(
             get(_label(cell), unknown) if code < 0 else code
             for cell, code in zip(cells, found, strict=True)
         ]
-    except TypeError:
+    except CELL_ERRORS:
         raise _no_category(column, cells) from None
     return np.array(found, dtype=np.int32)
 
@@ -342,8 +344,10 @@ def read_codes(
 def _label(value: Any) -> str | None:
     """The same text for 1, 1.0 and "1": tables change type when cells go missing."""
     if isinstance(value, str):
-        return value.strip() or None
+        return mend_surrogates(value).strip() or None
     hash(value)  # of what cannot be a category, such as a list, a TypeError
+    if isinstance(value, complex | np.complexfloating):
+        raise ValueError("complex numbers are no categories")
     if value is None or value is pd.NA or value != value:
         return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
@@ -351,20 +355,25 @@ def _label(value: Any) -> str | None:
     return str(value).strip() or None
 
 
-def _no_category(column: pd.Series, cells: Sequence[Any]) -> TypeError:
-    """An error that names the first cell that cannot be hashed."""
-    where = next(i for i, cell in enumerate(cells) if not _hashable(cell))
+def _no_category(column: pd.Series, cells: Sequence[Any]) -> Exception:
+    """An error that names the first cell that cannot be a category."""
+    where, error = next((i, e) for i, e in enumerate(map(_fault, cells)) if e)
+    remedy = "Convert the cells, or give the column to another modality."
+    if not isinstance(error, TypeError):
+        return cell_error(
+            column, where, f"is no category: {shorten(cells[where])}", remedy
+        )
     found = type(cells[where]).__name__
     return TypeError(
         f"A category argument must be a string or a real number, not {found!r}, which "
-        f"row {row_label(column, where)!r} of column {column.name!r} holds. Convert "
-        "the cells, or give the column to another modality."
+        f"row {row_label(column, where)} of column {shorten(column.name)} holds. "
+        f"{remedy}"
     )
 
 
-def _hashable(cell: Any) -> bool:
+def _fault(cell: Any) -> Exception | None:
     try:
-        hash(cell)
-    except TypeError:
-        return False
-    return True
+        _label(cell)
+    except CELL_ERRORS as error:
+        return error
+    return None

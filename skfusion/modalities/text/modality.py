@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
+from skfusion._validation import shorten
 from skfusion.batch import Block
 from skfusion.modalities.base import CellModality, is_absent
 from skfusion.modalities.detection import TEXTS, looks_like, most, sample_cells
@@ -241,7 +242,7 @@ class TextModality(CellModality):
                 continue
             texts.append("")
             if not is_absent(cell):
-                cause = f"it is of type {type(cell).__name__}, {cell!r:.40}."
+                cause = f"it is of type {type(cell).__name__}, {shorten(cell, 40)}."
                 if isinstance(cell, bytes):
                     cause += " Decode bytes first: column.str.decode('utf-8')."
                 failures.append((labels[i], name, TypeError(cause)))

@@ -7,13 +7,15 @@ import re
 import unicodedata
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skfusion._validation import mend_surrogates
 
 __all__ = [
     "MAX_UNSEEN",
@@ -33,11 +35,18 @@ SEPARATOR = "\x1f"
 
 # ---------------------------------------------------------------- cleaning
 
-_TAG = re.compile(
-    r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-z][^<>]*>",
-    re.DOTALL | re.IGNORECASE,
-)
-_ENTITY = re.compile(r"&#?\w+;")
+_OPENING = re.compile(r"<(?:(script|style)\b|(!--)|/?[a-z])", re.ASCII | re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+#: What ends the parts of a page that are dropped with all that stands in them.
+_CLOSING = {
+    "script": re.compile(r"</script\s*>", re.IGNORECASE),
+    "style": re.compile(r"</style\s*>", re.IGNORECASE),
+    "!--": re.compile("-->"),
+}
+_ENTITY = re.compile(r"&(?:#\w{1,8}|\w{1,32});")
+# Normalising takes time with the square of a run of accents, so long texts are
+# normalised in pieces, cut where a word ends if that can be.
+_PIECE = re.compile(r".{1,1024}(?=\s|\Z)|.{1,1024}", re.DOTALL)
 # NFKC keeps these: typographic apostrophes, soft hyphens, characters of no width.
 _PLAIN = {
     0x2018: "'",
@@ -72,9 +81,11 @@ _ASCII_SPACES = {
 def clean(text: str, *, strip_html: bool) -> str:
     """Normalise a text: no markup, one form a character, single spaces."""
     if strip_html and ("<" in text or "&" in text):
-        text = _ENTITY.sub(lambda m: html.unescape(m[0]), _TAG.sub(" ", text))
+        text = _ENTITY.sub(lambda m: html.unescape(m[0]), _without_markup(text))
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).translate(_PLAIN)
+        pieces = _PIECE.findall(mend_surrogates(text))
+        text = "".join(unicodedata.normalize("NFKC", piece) for piece in pieces)
+        text = text.translate(_PLAIN)
     return " ".join(text.split())
 
 
@@ -89,6 +100,30 @@ def _word() -> re.Pattern[str]:
     return re.compile(
         rf"[{_NO_SPACES}][{marks}]*|{letters}(?:'{letters})*|[{_EMOJI}]|[!?]"
     )
+
+
+def _without_markup(text: str) -> str:
+    """A text without tags, comments and scripts, in time linear in its length.
+
+    What opens a comment or a script that does not end is no markup.
+    """
+    kept, start, at = [], 0, 0
+    unclosed = set()  # what does not end after here does not end after a later place
+    while opening := _OPENING.search(text, at):
+        kind = (opening[1] or opening[2] or "").lower()
+        end = None
+        if kind and kind not in unclosed:
+            end = _CLOSING[kind].search(text, opening.end())
+            if end is None:
+                unclosed.add(kind)
+        if end is None and kind != "!--":
+            end = _TAG.match(text, opening.start())
+        if end is None:
+            at = opening.end()
+            continue
+        kept.append(text[start : opening.start()])
+        start = at = end.end()
+    return " ".join([*kept, text[start:]])
 
 
 def split_words(text: str) -> list[str]:
@@ -143,14 +178,14 @@ def hash_char_ngrams(words: Sequence[str]) -> NDArray[np.int16]:
     for row, word in zip(out, words, strict=True):
         marked = f"<{word}>".encode("utf-32-le", "surrogatepass")
         n = len(marked) // 4
-        runs = [
-            marked[4 * i : 4 * (i + size)]
-            for size in (3, 4)
-            for i in range(n - size + 1)
-        ]
-        if len(runs) > N_CHAR_NGRAMS:
-            runs = [runs[i * len(runs) // N_CHAR_NGRAMS] for i in range(N_CHAR_NGRAMS)]
-        row[: len(runs)] = [zlib.crc32(run) % (N_BUCKETS - 1) + 1 for run in runs]
+        n_runs = max(n - 2, 0) + max(n - 3, 0)  # of 3, then of 4 characters
+        wanted: Iterable[int] = range(n_runs)
+        if n_runs > N_CHAR_NGRAMS:
+            wanted = (i * n_runs // N_CHAR_NGRAMS for i in range(N_CHAR_NGRAMS))
+        for k, i in enumerate(wanted):
+            first, size = (i, 3) if i < n - 2 else (i - n + 2, 4)
+            run = marked[4 * first : 4 * (first + size)]
+            row[k] = zlib.crc32(run) % (N_BUCKETS - 1) + 1
     return out
 
 
