@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -38,12 +38,17 @@ from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
 from skfusion.evidence.fit import fit_evidence, with_networks
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
 from skfusion.fusion.base import Fusion
-from skfusion.modalities.columns import take_rows
+from skfusion.modalities.columns import object_rows, take_rows
 from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
 from skfusion.training.folds import NetworkPlan, build_network, train_folds
 from skfusion.training.splits import Split, distinct_rows, split_rows
-from skfusion.training.trainer import Recipe, one_thread, resolve_device
+from skfusion.training.trainer import (
+    Recipe,
+    check_callbacks,
+    one_thread,
+    resolve_device,
+)
 
 __all__ = ["BaseFusion"]
 
@@ -178,8 +183,18 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
         """Set parameters; those of a part are written ``part__parameter``.
 
         A part that is given by its short name (``fusion="adaptive"``) is replaced by
-        its spec first, so that ``fusion__n_heads`` can be searched.
+        its spec first, so that ``fusion__n_heads`` can be searched, and a list of
+        modalities by a `ModalityTransformer` of it.
         """
+        if any(key.startswith("modalities__") for key in params):
+            named = params.get("modalities", self.modalities)
+            if named is None:
+                raise ValueError(
+                    "With modalities=None the modalities are found in fit, and have no "
+                    "parameters before. Name them: modalities=[(name, ...), ...]."
+                )
+            if isinstance(named, list | tuple):
+                params["modalities"] = ModalityTransformer(list(named))
         for part, specs in (("fusion", FUSIONS), ("balance", BALANCES)):
             nested = any(key.startswith(f"{part}__") for key in params)
             given = params.get(part, getattr(self, part))
@@ -248,6 +263,8 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
             check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         )
         rule = self._rule()
+        resolve_device(self.device)
+        check_callbacks(self.callbacks)
         if again:
             self._check_warm_start(rule, len(prior))
         batch = self._transform(X) if again else self._fit_modalities(X, y)
@@ -394,15 +411,24 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
             return X
         if hasattr(X, "columns") and hasattr(X, "shape"):
             check_frame(X)
-            # One automatic table has no columns of its own to look for, so it is held
-            # to scikit-learn's rule on the order of columns.
-            one_table = not reset and self.modality_names_ == ("tabular",)
-            if reset or (one_table and self.modalities is None):
-                validate_data(self, X, skip_check_array=True, reset=reset)
+            if reset:
+                validate_data(self, X, skip_check_array=True, reset=True)
+                self._numeric = None
             return X
-        if not sparse.issparse(X) and not is_numeric(X):
-            return self._check_X(pd.DataFrame(np.asarray(X, dtype=object)), reset=reset)
-        return validate_data(self, X, reset=reset, ensure_all_finite="allow-nan")
+        if len(getattr(X, "shape", ())) == 1 and not sparse.issparse(X):
+            check_array(X, dtype=None, ensure_all_finite=False)  # refuses it
+        # Rows are numbers, or objects, as those of fit; after a frame, as they are.
+        numeric = None if reset else self._numeric
+        if numeric is None:
+            numeric = sparse.issparse(X) or is_numeric(X)
+        if not numeric:
+            X = object_rows(X)
+            X = self._check_X(pd.DataFrame(X), reset=True) if reset else X
+        else:
+            X = validate_data(self, X, reset=reset, ensure_all_finite="allow-nan")
+        if reset:
+            self._numeric = numeric
+        return X
 
     def _fit_modalities(self, X: Any, y: NDArray[Any]) -> ModalityBatch:
         if isinstance(X, ModalityBatch):

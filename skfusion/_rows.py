@@ -20,7 +20,7 @@ __all__ = ["row_keys"]
 
 
 def row_keys(X: Any) -> NDArray[np.uint64]:
-    """A digest of the content of each row, (n, 2).
+    """A digest of the content of each row of a table, batch or list of columns, (n, 2).
 
     It does not depend on the form in which the content comes: 1, 1.0 and a float32 of
     1 are the same number, None and NaN the same absence.
@@ -30,6 +30,8 @@ def row_keys(X: Any) -> NDArray[np.uint64]:
         for block in X.blocks.values():
             columns += [_seen(array, block.present) for array in block.arrays.values()]
             columns.append(block.present[:, None])
+    elif isinstance(X, list):
+        columns = X
     elif hasattr(X, "columns"):
         columns = [_plain(X[c]) for c in X.columns]
     else:
@@ -122,8 +124,8 @@ def _cell(cell: Any) -> bytes:
     if isinstance(cell, bool | int | float | np.number | np.bool_):
         try:
             number = float(cell)
-        except OverflowError:
-            return b"o" + repr(cell).encode()
+        except OverflowError:  # a `repr` of many digits is refused
+            return b"o" + hex(int(cell)).encode()
         return b"n" if math.isnan(number) else np.float64(number + 0.0).tobytes()
     if hasattr(cell, "isoformat"):
         return b"t" + cell.isoformat().encode()

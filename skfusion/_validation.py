@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,55 @@ from skfusion._sklearn import check_sample_weight
 
 __all__ = [
     "check_groups",
+    "check_labels",
     "check_no_missing",
     "check_numbers",
+    "check_ragged",
     "check_weights",
     "is_numeric",
+    "mend_surrogates",
+    "shorten",
 ]
+
+LARGEST_TARGET = 1e100
+
+
+def shorten(value: Any, width: int = 80) -> str:
+    """What a message shows of a value: its `repr`, at most `width` characters of it."""
+    if isinstance(value, int) and value.bit_length() > 3 * width:
+        return f"an integer of about {round(value.bit_length() * 0.30103)} digits"
+    if isinstance(value, str | bytes | bytearray | memoryview | list | tuple):
+        value = value[:width]  # a `repr` of a megabyte would take its time
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 (a message must not fail by what it shows)
+        text = f"<{type(value).__name__}>"
+    text = " ".join(text.split())  # arrays are shown in lines
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def mend_surrogates(text: str) -> str:
+    """A text that can be encoded: pairs of surrogates joined, single ones replaced.
+
+    Cut texts and JSON hold halves of characters, which most programs refuse.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def is_numeric(X: Any) -> bool:
     """Whether an array-like can be read as numbers."""
-    array = np.asarray(X) if not hasattr(X, "dtype") else X
+    if hasattr(X, "dtype"):
+        array = X
+    else:
+        check_ragged(X)
+        try:
+            array = np.asarray(X)
+        except ValueError:  # cells that are lists or arrays of unequal length
+            return False
     if array.dtype.kind in "biufc" or array.ndim != 2:
         return True  # or not, but then scikit-learn's own message is the one to show
     try:
@@ -31,10 +71,29 @@ def is_numeric(X: Any) -> bool:
     return True
 
 
+def check_ragged(X: Any) -> None:
+    """Refuse lists of unequal length as rows, naming two of them."""
+    if not isinstance(X, list | tuple):
+        return
+    lengths = [len(row) if isinstance(row, list | tuple) else None for row in X]
+    for i, length in enumerate(lengths):
+        if length != lengths[0]:
+            what = [f"{n} values" if n is not None else "no list" for n in lengths]
+            raise ValueError(
+                f"The rows of X must be equally long, but row 0 has {what[0]} and row "
+                f"{i} has {what[i]}. Fill short rows with None, or give a DataFrame "
+                "whose cells are lists."
+            )
+
+
 def check_no_missing(y: Any) -> None:
     """Refuse a target with missing values, naming the first row that lacks one."""
     cells = np.asarray(y, dtype=object)
-    missing = np.asarray(pd.isna(cells)).reshape(len(cells), -1)
+    try:
+        missing = np.asarray(pd.isna(cells)).reshape(len(cells), -1)
+    except ArithmeticError:  # Decimal("sNaN") refuses to be compared
+        missing = np.array([_is_missing(c) for c in cells.ravel()], dtype=bool)
+        missing = missing.reshape(len(cells), -1)
     rows = np.flatnonzero(missing.any(axis=1))
     if len(rows):
         raise ValueError(
@@ -43,18 +102,65 @@ def check_no_missing(y: Any) -> None:
         )
 
 
+def _is_missing(cell: Any) -> bool:
+    try:
+        return bool(pd.isna(cell))
+    except ArithmeticError:
+        return True
+
+
 def check_numbers(y: Any) -> None:
-    """Refuse a target of a regression that holds words, naming the first such row."""
+    """Refuse a target of a regression that holds words or huge numbers, by its row."""
     cells = np.asarray(y, dtype=object)
     flat = pd.Series(cells.ravel(), dtype=object)
-    is_text = flat.map(lambda cell: isinstance(cell, str)).astype(bool)
-    words = is_text & pd.to_numeric(flat, errors="coerce").isna()
-    rows = np.flatnonzero(words.to_numpy().reshape(len(cells), -1).any(axis=1))
-    if len(rows):
+    width = max(1, len(flat) // max(1, len(cells)))
+    is_text = np.array([isinstance(cell, str) for cell in flat], dtype=bool)
+    number = pd.to_numeric(flat[is_text], errors="coerce")
+    words = number.index[number.isna()]
+    if len(words):
         raise ValueError(
-            f"FusionRegressor learns numbers, but y holds {cells[rows[0]]!r} in row "
-            f"{rows[0]} ({len(rows)} such rows in all). Convert it to a number, or use "
-            "FusionClassifier to learn classes."
+            f"FusionRegressor learns numbers, but y holds {shorten(flat[words[0]])} in "
+            f"row {words[0] // width} ({len(words)} such values in all). Convert it to "
+            "a number, or use FusionClassifier to learn classes."
+        )
+    flat[is_text] = number
+    huge = [i for i, number in enumerate(flat) if _is_huge(number, LARGEST_TARGET)]
+    if huge:
+        raise ValueError(
+            f"y holds {shorten(flat[huge[0]])} in row {huge[0] // width} ({len(huge)} "
+            "such values in all), and the squares of errors would overflow: numbers up "
+            f"to {LARGEST_TARGET:g} are learned. Divide y by a constant."
+        )
+
+
+def _is_huge(number: Any, most: float) -> bool:
+    """Whether a target is finite and too large; what is no number is not."""
+    try:
+        return bool(most < abs(number) < math.inf)
+    except (TypeError, ArithmeticError):
+        return False
+
+
+def check_labels(y: Any) -> None:
+    """Refuse classes that have no order, or that floats do not tell apart, by row."""
+    cells = np.asarray(y, dtype=object)
+    if cells.ndim != 1:
+        return
+    check_no_missing(cells)
+    is_text = np.array([isinstance(cell, str) for cell in cells], dtype=bool)
+    if is_text.any() and not is_text.all():
+        a, b = int(is_text.argmax()), int(is_text.argmin())
+        raise ValueError(
+            f"y mixes str and other labels: {shorten(cells[a])} in row {a}, and "
+            f"{shorten(cells[b])} of type {type(cells[b]).__name__} in row {b}. Make "
+            "them one type, as in y.astype(str)."
+        )
+    huge = [i for i, cell in enumerate(cells) if _is_huge(cell, 2.0**63)]
+    if huge:
+        raise ValueError(
+            f"y holds the label {shorten(cells[huge[0]])} in row {huge[0]} "
+            f"({len(huge)} such rows in all), and numbers from 2**63 on cannot name "
+            "classes. Pass y.astype(str)."
         )
 
 

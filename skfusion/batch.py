@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-__all__ = ["Block", "ModalityBatch", "block_tensors"]
+__all__ = ["Block", "ModalityBatch", "block_tensors", "padded", "row_chunks"]
+
+#: Bytes that arrays of unequal length may take when they are padded side by side.
+PADDED = 2**26
 
 
 class Block:
@@ -21,7 +24,9 @@ class Block:
     ----------
     arrays : dict of str to ndarray or CSR matrix, each of shape (n_samples, ...)
         What the encoder reads. Dense arrays are float32, uint8 or integer, as the
-        modality chose to store them; sparse ones are CSR and float32.
+        modality chose to store them; sparse ones are CSR and float32. The elements of
+        one of dtype object are arrays that differ in their first axis, which is padded
+        by zeros for the rows of a batch.
     present : ndarray of shape (n_samples,), bool
         False where the modality is absent in this row. What the arrays hold in such
         a row is never read.
@@ -52,7 +57,7 @@ class Block:
     @property
     def shape(self) -> tuple[int, int]:
         """(n_samples, values a row), as scikit-learn's helpers expect."""
-        width = sum(int(np.prod(a.shape[1:])) for a in self.arrays.values())
+        width = sum(int(np.prod(_full_shape(a)[1:])) for a in self.arrays.values())
         return len(self), width
 
     def __getitem__(self, rows: Any) -> Block:
@@ -66,9 +71,7 @@ class Block:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """The block as one flat matrix (n_samples, values a row)."""
         flat = [
-            (a.toarray() if sparse.issparse(a) else np.asarray(a)).reshape(
-                len(self), -1
-            )
+            (a.toarray() if sparse.issparse(a) else padded(a)).reshape(len(self), -1)
             for a in self.arrays.values()
         ]
         matrix = np.concatenate(flat, axis=1) if flat else np.empty((len(self), 0))
@@ -80,7 +83,7 @@ class Block:
         return sum(
             a.data.nbytes + a.indices.nbytes + a.indptr.nbytes
             if sparse.issparse(a)
-            else a.nbytes
+            else a.nbytes + sum(x.nbytes for x in a.flat if a.dtype == object)
             for a in self.arrays.values()
         )
 
@@ -184,7 +187,49 @@ def _to_tensor(array: Any) -> Tensor:
         return torch.sparse_coo_tensor(
             index, value, coo.shape, is_coalesced=True, check_invariants=False
         )
-    return torch.from_numpy(array)  # already a copy: rows are picked by index
+    return torch.from_numpy(padded(array))  # a copy: rows are picked by index
+
+
+def _full_shape(array: Any) -> tuple[int, ...]:
+    """Shape of an array; one of arrays is as long as the longest of them."""
+    if array.dtype != object:
+        return tuple(array.shape)
+    inner = max((x.shape for x in array.flat), default=(0,))
+    return *array.shape, max(inner[0], 1), *inner[1:]
+
+
+def padded(array: Any) -> NDArray[Any]:
+    """An array of arrays as one, zeros behind the end of each; any other as it is."""
+    if array.dtype != object:
+        return np.asarray(array)
+    dtype = array.flat[0].dtype if array.size else np.float32
+    out = np.zeros(_full_shape(array), dtype)
+    for i in np.ndindex(array.shape):
+        out[i][: len(array[i])] = array[i]
+    return out
+
+
+def row_chunks(
+    blocks: Sequence[Block], rows: NDArray[np.intp], most: int
+) -> Iterator[NDArray[np.intp]]:
+    """Successive rows: at most `most`, and no more than memory is kept for.
+
+    What counts is what arrays of unequal length take when they are padded to the
+    longest of the chunk.
+    """
+    bytes_of = np.zeros(len(rows))
+    for array in (a for block in blocks for a in block.arrays.values()):
+        if array.dtype == object:
+            sizes = [[x.nbytes for x in row.flat] for row in array[rows]]
+            bytes_of += np.array([max(row) * len(row) for row in sizes])
+    start, largest = 0, 0.0
+    for i, size in enumerate(bytes_of.tolist()):
+        largest = max(largest, size)
+        if i > start and (i - start == most or (i - start + 1) * largest > PADDED):
+            yield rows[start:i]
+            start, largest = i, size
+    if start < len(rows):
+        yield rows[start:]
 
 
 def _row_index(rows: Any) -> Any:

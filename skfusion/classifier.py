@@ -17,7 +17,7 @@ from torch import Tensor
 
 from skfusion._estimator import BaseFusion
 from skfusion._sklearn import StrOptions
-from skfusion._validation import check_no_missing
+from skfusion._validation import check_labels, check_no_missing, shorten
 
 __all__ = ["FusionClassifier"]
 
@@ -210,6 +210,7 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         self.class_weight = class_weight
 
     def _check_y(self, y: Any) -> NDArray[Any]:
+        check_labels(y)
         y = column_or_1d(y, warn=True)
         check_no_missing(y)
         assert_all_finite(y, estimator_name=type(self).__name__, input_name="y")
@@ -223,7 +224,7 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         if len(classes) < 2:
             raise ValueError(
                 "FusionClassifier needs samples of at least 2 classes in y, but y has "
-                f"only one class: {classes[0]!r}."
+                f"only one class: {shorten(classes[0])}."
             )
         again = self.warm_start and hasattr(self, "_model")
         if again and not np.array_equal(classes, self.classes_):

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skfusion._sklearn import Interval
-from skfusion.batch import Block, ModalityBatch, block_tensors
+from skfusion.batch import Block, ModalityBatch, block_tensors, row_chunks
 from skfusion.network import set_generator
 
 __all__ = [
@@ -281,9 +281,9 @@ def corrupt_batch(
         present = block.present & ~plan.drop[:, m].numpy()
         rows = np.flatnonzero((plan.noise[:, m] > 0).numpy() & present)
         arrays = dict(block.arrays)
-        if len(rows):
-            noisy = _noisy(encoders[m], block, rows, plan.noise[rows, m], generator)
-            arrays |= {k: _put_rows(arrays[k], rows, x) for k, x in noisy.items()}
+        for some in row_chunks([block], rows, len(rows)):
+            noisy = _noisy(encoders[m], block, some, plan.noise[some, m], generator)
+            arrays |= {k: _put_rows(arrays[k], some, x) for k, x in noisy.items()}
         blocks[name] = Block(arrays, present, block.cells)
     return ModalityBatch(blocks, batch.modalities)
 
@@ -313,9 +313,20 @@ def _put_rows(array: Any, rows: Any, values: Tensor) -> Any:
         place = np.arange(array.shape[0])
         place[rows] = array.shape[0] + np.arange(len(rows))
         return sparse.vstack([array, new], format="csr", dtype=array.dtype)[place]
-    if array.dtype.kind in "iu":
-        limits = np.iinfo(array.dtype)
-        values = values.round().clamp(limits.min, limits.max)
     array = array.copy()
-    array[rows] = values.numpy().astype(array.dtype)
+    if array.dtype != object:
+        array[rows] = _as_type(values, array.dtype)
+        return array
+    for i, row in enumerate(rows):
+        for k in np.ndindex(array.shape[1:]):
+            own = array[row][k]
+            array[(row, *k)] = _as_type(values[i][k][: len(own)], own.dtype)
     return array
+
+
+def _as_type(values: Tensor, dtype: Any) -> Any:
+    """Values as an array of a type, rounded to it where that is one of integers."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        values = values.round().clamp(limits.min, limits.max)
+    return values.numpy().astype(dtype)

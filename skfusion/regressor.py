@@ -153,7 +153,11 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         self._flat = y.ndim == 1
         y = y.reshape(len(y), -1)
         self.y_mean_ = np.average(y, axis=0, weights=weight)
-        sd = np.sqrt(np.average((y - self.y_mean_) ** 2, axis=0, weights=weight))
+        centred = y - self.y_mean_
+        largest = np.abs(centred).max(axis=0)  # squares of small numbers underflow
+        largest = np.where(largest > 0, largest, 1.0)
+        sd = np.sqrt(np.average((centred / largest) ** 2, axis=0, weights=weight))
+        sd = sd * largest
         self.y_scale_ = np.where(sd > 1e-12 * np.abs(self.y_mean_), sd, 1.0)
         target = torch.from_numpy((y - self.y_mean_) / self.y_scale_).float()
         return target, torch.zeros(y.shape[1]), weight

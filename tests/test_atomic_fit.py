@@ -1,9 +1,14 @@
 """A fit that fails changes nothing; what Ctrl-C leaves can be used."""
 
+import os
 import pickle
+import sys
+import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from skorch.callbacks import Callback
 
 from skfusion import FusionClassifier, FusionRegressor
@@ -173,3 +178,125 @@ def test_interrupted_model_learns_afresh(make, data):
     model = make(callbacks=[At(6)], **STEPS).fit(X, y)
     model.set_params(callbacks=None).fit(X, y)
     assert np.array_equal(output(model, X), output(make(**STEPS).fit(X, y), X))
+
+
+# ---------------------------------------------------------------- anywhere
+
+
+#: Moments of a fit at which Ctrl-C is tried.
+MOMENTS = int(os.environ.get("SKFUSION_TEST_INTERRUPTS", "7"))
+
+
+@contextmanager
+def ctrl_c_at(call):
+    """Ctrl-C when the package enters a function for the `call`-th time.
+
+    Yields a list whose length is the number of calls so far.
+    """
+    seen = []
+
+    def profile(frame, event, argument):
+        if event == "call" and "/skfusion/" in frame.f_code.co_filename:
+            seen.append(frame.f_code.co_name)
+            if len(seen) == call:
+                raise KeyboardInterrupt
+
+    sys.setprofile(profile)
+    try:
+        yield seen
+    finally:
+        sys.setprofile(None)
+
+
+def assert_usable(model, X, y):
+    result = output(model, X)
+    assert np.isfinite(result).all()
+    if result.ndim == 2:
+        np.testing.assert_allclose(result.sum(axis=1), 1, rtol=1e-6)
+    assert np.isfinite(model.modality_weights(X)).all()
+    assert model.base_model_weights_ is not None
+    model.set_params(warm_start=True, max_epochs=1).fit(X, y)
+    assert len(model.networks_) == 2
+    assert np.isfinite(output(model, X)).all()
+
+
+def n_calls(model, X, y):
+    with ctrl_c_at(None) as seen:
+        model.fit(X, y)
+    return len(seen)
+
+
+def test_ctrl_c_anywhere_leaves_what_was_or_a_usable_model(make, make_mixed, kind):
+    X, y = make_mixed(60)
+    y = y if kind is FusionClassifier else y * 1.0
+    triples = [("words", "text", "note"), ("facts", "tabular", ["price", "colour"])]
+    model = make(modalities=triples).fit(X, y)
+    expected, content = output(model, X), pickle.dumps(model._model)
+    state, n_threads = torch.random.get_rng_state(), torch.get_num_threads()
+    total = n_calls(make(modalities=triples), X, y)
+    assert total > 1000
+    usable = 0
+    for call in np.linspace(1, total, MOMENTS).astype(int).tolist():
+        try:
+            with ctrl_c_at(call):
+                model.fit(X, y)
+        except KeyboardInterrupt:
+            assert pickle.dumps(model._model) == content
+        else:
+            usable += 1
+            assert_usable(model, X, y)
+            model = make(modalities=triples).fit(X, y)
+            content = pickle.dumps(model._model)
+        assert np.array_equal(output(model, X), expected)
+        assert torch.equal(torch.random.get_rng_state(), state)
+        assert torch.get_num_threads() == n_threads
+    assert usable > 0
+
+
+class InEpoch(Callback):
+    """Ctrl-C at the end of an epoch, after all other callbacks, in the first fold."""
+
+    def __init__(self, epoch, seen=None):
+        self.epoch, self.seen = epoch, [] if seen is None else seen
+
+    def __deepcopy__(self, memo):
+        return InEpoch(self.epoch, self.seen)
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.epoch and not self.seen:
+            self.seen.append(net)
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_ctrl_c_at_the_end_of_any_epoch_ends_the_fit(make, data, epoch):
+    X, y = data
+    model = make(callbacks=[InEpoch(epoch)], **STEPS).fit(X, y)
+    assert len(model.networks_) == 1
+    assert model.n_iter_ == epoch
+    assert np.isfinite(output(model, X)).all()
+
+
+@pytest.mark.parametrize("n_folds", [2, 3])
+def test_warm_start_after_ctrl_c_makes_the_folds_that_are_missing(make, data, n_folds):
+    X, y = data
+    parameters = STEPS | {"n_folds": n_folds}
+    model = make(warm_start=True, callbacks=[At(18)], **parameters).fit(X, y)
+    first = len(model.networks_)
+    assert 0 < first < n_folds
+    model.set_params(callbacks=None).fit(X, y)
+    assert len(model.networks_) == n_folds
+    assert np.isfinite(output(model, X)).all()
+
+
+@pytest.mark.parametrize("lr", [1e10, 1e30])
+def test_training_that_diverges_says_so_and_changes_nothing(make, data, lr):
+    X, y = data
+    model = make().fit(X, y)
+    expected = output(model, X)
+    model.set_params(lr=lr, max_epochs=30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of overflows on the way there
+        with pytest.raises(ValueError, match=r"Training diverged: .* smaller lr"):
+            model.fit(X, y)
+    assert np.array_equal(output(model, X), expected)

@@ -6,7 +6,7 @@ from scipy import sparse
 from sklearn.model_selection import KFold, train_test_split
 from sklearn.utils import indexable, resample
 
-from skfusion.batch import Block, ModalityBatch
+from skfusion.batch import Block, ModalityBatch, block_tensors, padded, row_chunks
 
 N = 6
 
@@ -166,3 +166,43 @@ def test_batch_survives_pickling(batch):
         np.asarray(again.blocks["first"]), np.asarray(batch.blocks["first"])
     )
     assert again.names == batch.names
+
+
+# ---------------------------------------------------------------- unequal lengths
+
+
+@pytest.fixture
+def unequal():
+    """Rows of two columns that hold 0 to 11 steps of 3 values."""
+    frames = np.empty((N, 2), dtype=object)
+    for i in range(N):
+        for k in range(2):
+            frames[i, k] = np.full((2 * i + k, 3), i + 1, dtype=np.uint8)
+    return Block({"frames": frames}, np.ones(N, dtype=bool))
+
+
+def test_arrays_of_unequal_length_are_padded_to_the_longest_of_the_rows(unequal):
+    tensor = block_tensors(unequal, np.array([1, 2]))["frames"]
+    assert tensor.shape == (2, 2, 5, 3)
+    assert tensor[0, 0, :, 0].tolist() == [2, 2, 0, 0, 0]
+    assert tensor[1, 1, :, 0].tolist() == [3, 3, 3, 3, 3]
+    assert unequal.shape == (N, 2 * 11 * 3)
+    assert np.asarray(unequal).shape == unequal.shape
+    assert unequal.nbytes == N * 2 * 8 + sum(
+        3 * (2 * i + k) for i in range(N) for k in (0, 1)
+    )
+    assert len(unequal[2:4]) == 2
+    assert padded(unequal.arrays["frames"][:1]).shape == (1, 2, 1, 3)
+
+
+def test_chunks_hold_no_more_than_can_be_padded(unequal, monkeypatch):
+    rows = np.arange(N)
+    assert [len(c) for c in row_chunks([unequal], rows, 4)] == [4, 2]
+    assert list(row_chunks([unequal], rows[:0], 4)) == []
+    monkeypatch.setattr("skfusion.batch.PADDED", 2 * 2 * 11 * 3)  # two of the longest
+    chunks = list(row_chunks([unequal], rows, 4))
+    np.testing.assert_array_equal(np.concatenate(chunks), rows)
+    for chunk in chunks[:-1]:
+        steps = 2 * max(int(i) for i in chunk) + 1
+        assert len(chunk) == 1 or len(chunk) * steps * 2 * 3 <= 2 * 2 * 11 * 3
+    assert len(chunks) > 2

@@ -1,5 +1,6 @@
 """Bad input: each error names the row, the column and the remedy."""
 
+import decimal
 import io
 import re
 
@@ -90,6 +91,21 @@ BAD_CELLS = {
     "infinity in a vector": ("vector", np.array([0.0, np.inf, 1.0])),
     "vector of another length": ("vector", np.zeros(4)),
     "vector of words": ("vector", "abc"),
+    "complex vector": ("vector", np.array([1j, 2, 3])),
+    "list of complex numbers": ("vector", [1j, 2, 3]),
+    "ragged list in a vector": ("vector", [[1], [2, 3], [4]]),
+    "large integers in a vector": ("vector", [10**400, 1, 2]),
+    "complex series": ("curve", np.ones((2, 30)) * 1j),
+    "ragged list in a series": ("curve", [[1.0, 2.0], [3.0]]),
+    "series beyond all scales": ("curve", np.full((2, 30), 1e305)),
+    "large integers in a series": ("curve", [[10**400] * 3, [1] * 3]),
+    "picture without pixels": ("photo", Image.new("L", (9, 9)).crop((3, 3, 3, 3))),
+    "ragged list in a picture": ("photo", [[1, 2], [3]]),
+    "integer of 400 digits": ("price", 10**400),
+    "integer of 5,000 digits": ("price", 10**5000),
+    "signalling NaN": ("price", decimal.Decimal("sNaN")),
+    "complex number": ("price", 2j),
+    "sound of no rate": ("clip", (np.zeros(900), 0)),
 }
 REMEDY = r"(?i)mend|replace|set it to None|convert|pass on_error"
 
@@ -98,7 +114,8 @@ def spoil(frame, column, cell):
     frame = frame.copy()
     cells = frame[column].to_list()
     cells[frame.index.get_loc(ROW)] = cell
-    frame[column] = cells if column == "price" else _objects(cells)
+    plain = column == "price" and isinstance(cell, float)
+    frame[column] = cells if plain else _objects(cells)
     return frame
 
 
@@ -146,6 +163,41 @@ def test_bad_cell_can_be_absent_instead(frame, column, cell):
     with pytest.warns(UserWarning, match="could not be read"):
         spoilt = model.predict_proba(spoil(frame, column, cell))
     assert np.array_equal(spoilt, model.predict_proba(other))
+
+
+LONG = "x" * 100_000
+LONG_CELLS = {
+    "path of a picture": ("photo", LONG + ".png"),
+    "path of a sound": ("clip", LONG + ".wav"),
+    "bytes of a picture": ("photo", LONG.encode()),
+    "bytes of a sound": ("clip", LONG.encode()),
+    "bytes among texts": ("note", LONG.encode()),
+    "text among vectors": ("vector", LONG),
+    "text among series": ("curve", LONG),
+    "list among vectors": ("vector", list(range(100_000))),
+    "array among vectors": ("vector", np.zeros((300, 300))),
+    "integer": ("price", 10**100_000),
+}
+
+
+@pytest.mark.parametrize("column, cell", LONG_CELLS.values(), ids=LONG_CELLS)
+def test_messages_show_no_more_than_a_part_of_a_cell(frame, column, cell):
+    long_name = column + "_" + LONG
+    model = make(column)
+    ((name, kind, _), *others) = model.modalities
+    model.set_params(modalities=[(name, kind, [long_name]), *others])
+    bad = spoil(frame, column, cell).rename(columns={column: long_name})
+    bad["price"] = bad[long_name] if column == "price" else bad["price"]
+    bad.index = [LONG + label for label in bad.index]
+    with pytest.raises((ValueError, TypeError)) as error:
+        model.fit(bad, y)
+    assert len(str(error.value)) < 700
+
+
+def test_series_without_a_name_is_a_column_of_no_name():
+    with pytest.raises(ValueError, match=r"row 1 of column '0'") as error:
+        ImageModality().fit(pd.Series([_png(), 3.5], dtype=object))
+    assert "None'" not in str(error.value)
 
 
 def test_several_bad_cells_are_counted(frame):
@@ -255,6 +307,79 @@ def test_word_in_the_target_of_a_regression_names_its_row(frame):
         model.fit(frame, target)
 
 
+HUGE = [1e101, -1e200, 1e308, 10**400, "1e200", decimal.Decimal("1e200")]
+
+
+@pytest.mark.parametrize("value", HUGE, ids=lambda v: str(v)[:9])
+def test_target_whose_square_overflows_names_its_row(frame, value):
+    target = np.asarray(y, dtype=object)
+    target[7] = value
+    model = FusionRegressor([("facts", "tabular", ["price"])])
+    with pytest.raises(ValueError, match=r"in row 7 .*Divide y by a constant"):
+        model.fit(frame, target)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-20, 1e20, 1e99])
+def test_the_scale_of_a_target_does_not_matter(frame, scale):
+    def predict(target, scale):
+        model = FusionRegressor(
+            [("facts", "tabular", ["price"])], max_epochs=1, random_state=0
+        )
+        return model.fit(frame, target * scale).predict(frame) / scale
+
+    target = frame["price"].to_numpy()
+    np.testing.assert_allclose(predict(target, scale), predict(target, 1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, pd.Series])
+def test_labels_of_mixed_types_name_two_rows(frame, kind):
+    labels = ["yes" if v else 0 for v in y]
+    labels = labels if kind is list else kind(labels, dtype=object)
+    with pytest.raises(ValueError, match=r"'yes' in row 1, and 0 of type int in row 0"):
+        make("price").fit(frame, labels)
+
+
+@pytest.mark.parametrize("value", [1e200, -1e200, 10**400])
+def test_numbers_that_cannot_name_classes_are_refused(frame, value):
+    target = np.asarray(y, dtype=object)
+    target[7] = value
+    with pytest.raises(ValueError, match=r"label .* in row 7 .*astype\(str\)"):
+        make("price").fit(frame, target)
+
+
+@pytest.mark.parametrize("kind", [FusionClassifier, FusionRegressor])
+def test_signalling_nan_in_the_target_is_missing(frame, kind):
+    target = np.asarray(y, dtype=object)
+    target[7] = decimal.Decimal("sNaN")
+    with pytest.raises(ValueError, match=r"missing in row 7"):
+        kind([("facts", "tabular", ["price"])]).fit(frame, target)
+
+
+def test_rows_of_unequal_length_are_named():
+    rows = [[1.0, 2.0]] * 5 + [[3.0]] + [[1.0, 2.0]] * 14
+    with pytest.raises(ValueError, match=r"row 0 has 2 values and row 5 has 1 values"):
+        FusionClassifier().fit(rows, y)
+
+
+def test_the_largest_numbers_there_are_can_be_learned():
+    X = pd.DataFrame({"a": np.where(y, 1e308, -1e308), "b": np.where(y, 1e-308, 0)})
+    for kind in ("tabular", "vector"):
+        model = FusionClassifier([("m", kind, ["a", "b"])], max_epochs=1)
+        p = model.fit(X, y).predict_proba(pd.concat([X, -X]))
+        assert np.isfinite(p).all()
+        np.testing.assert_allclose(p.sum(axis=1), 1)
+
+
+def test_halves_of_characters_are_one_category_with_their_replacement(frame):
+    cells = pd.Series(["a\ud83d", "b"] * (N // 2), dtype=object)
+    X = pd.DataFrame({"c": cells})
+    model = FusionClassifier(max_epochs=1, random_state=0).fit(X, y)
+    table = model.modalities_.named_modalities_.tabular
+    assert table.categories_["c"].tolist() == ["a\ufffd", "b"]
+    p = model.predict_proba(pd.DataFrame({"c": ["a\ufffd", "b"]}))
+    np.testing.assert_array_equal(p, model.predict_proba(X.head(2)))
+
+
 # ---------------------------------------------------------------- parameters
 
 
@@ -284,6 +409,7 @@ def test_word_in_the_target_of_a_regression_names_its_row(frame):
         {"warm_start": "no"},
         {"device": 0},
         {"callbacks": "print"},
+        {"callbacks": 5},
         {"random_state": "seed"},
         {"verbose": -1},
     ],
@@ -297,6 +423,20 @@ def test_wrong_parameter_is_named_with_what_is_allowed(frame, kind, parameters):
     message = str(error.value)
     assert f"The '{name}' parameter of {kind.__name__} must be" in message
     assert f"Got {value!r} instead" in message
+
+
+@pytest.mark.parametrize("parameters", [{"callbacks": [5]}, {"device": "abacus"}])
+def test_wrong_parameter_is_refused_before_anything_is_fitted(frame, parameters):
+    fitted = []
+
+    class Spy(SeriesModality):
+        def fit_transform(self, X, y=None):
+            fitted.append(X)
+
+    (name,) = parameters
+    with pytest.raises(ValueError, match=name):
+        FusionClassifier([("s", Spy(), "curve")], **parameters).fit(frame, y)
+    assert not fitted
 
 
 def test_wrong_class_weight_is_refused(frame):

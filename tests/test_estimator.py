@@ -123,13 +123,16 @@ def test_refitting_starts_from_nothing(make, data):
     assert np.array_equal(output(model.fit(*data), data[0]), first)
 
 
-def test_fits_in_threads_equal_serial_ones(kind, make_mixed, tiny):
+@pytest.mark.parametrize("base_models", [None, "auto"])
+def test_fits_in_threads_equal_serial_ones(
+    kind, make_mixed, mixed_modalities, tiny, base_models
+):
     frame, labels = make_mixed(60)
     y = labels if kind is FusionClassifier else labels * 1.0
-    triples = [("words", "text", "note"), ("facts", "tabular", ["price", "colour"])]
 
     def fit(seed, out):
-        model = kind(triples, **tiny | {"random_state": seed}).fit(frame, y)
+        parameters = tiny | {"random_state": seed, "base_models": base_models}
+        model = kind(mixed_modalities, **parameters).fit(frame, y)
         out[seed] = output(model, frame)
 
     serial, parallel = {}, {}
@@ -145,6 +148,16 @@ def test_fits_in_threads_equal_serial_ones(kind, make_mixed, tiny):
         assert np.array_equal(serial[seed], parallel[seed])
     assert torch.equal(torch.random.get_rng_state(), state[0])
     assert np.array_equal(np.random.get_state()[1], state[1])
+
+
+def test_search_in_threads_gives_what_a_serial_one_gives(make_whole, data):
+    from joblib import parallel_backend
+    from sklearn.model_selection import cross_val_predict
+
+    X, y = data
+    serial = cross_val_predict(make_whole(), X, y, cv=2)
+    with parallel_backend("threading", n_jobs=2):
+        assert np.array_equal(cross_val_predict(make_whole(), X, y, cv=2), serial)
 
 
 def test_processes_give_what_one_process_gives(make_whole, data):
@@ -598,6 +611,59 @@ def test_order_of_columns_does_not_matter(make_whole, data):
     turned = X[X.columns[::-1]].assign(unused=1.0)
     assert_same_output(model, model, X, turned)
     assert_same_output(model, make_whole().fit(turned, y), X)
+
+
+def test_order_of_columns_does_not_matter_to_an_automatic_table(make, data):
+    X, y = data
+    X = X.assign(colour=["red", "blue", None] * (len(X) // 3))
+    model = make(modalities=None).fit(X, y)
+    assert model.modality_names_ == ("tabular",)
+    assert_same_output(model, model, X, X[X.columns[::-1]].assign(unused="?"))
+    with pytest.raises(ValueError, match=r"lacks the column\(s\) \['b'\]"):
+        model.predict(X.drop(columns="b"))
+
+
+@pytest.mark.parametrize("form", [list, np.array], ids=["lists", "objects"])
+def test_rows_are_objects_or_numbers_as_in_fit(kind, tiny, form):
+    def rows(*given):
+        return list(given) if form is list else np.array(given, dtype=object)
+
+    X, y = rows(*[[1.5, "red"], [2.5, "blue"]] * 10), [0, 1] * 10
+    model = kind(**tiny).fit(X, y)
+    few = rows([1.5, "red"], [1.5, None], [None, "blue"], [2, 3], ["2.5", "blue"])
+    expected = model.predict(few)
+    for i in range(len(few)):  # whatever the other rows are
+        np.testing.assert_allclose(model.predict(few[i : i + 1]), expected[i : i + 1])
+    frame = pd.DataFrame([[1.5, "red"], [2.5, "blue"]] * 10)
+    same = kind(**tiny).fit(frame, y).predict(frame)
+    np.testing.assert_allclose(model.predict(X), same)
+
+
+def test_numbers_stay_numbers_after_a_fit_on_numbers(kind, tiny):
+    model = kind(**tiny).fit([[1.0, 2.0], [2.0, 3.0]] * 10, [0, 1] * 10)
+    with pytest.raises(ValueError, match="could not convert string to float: 'red'"):
+        model.predict(np.array([[1.0, "red"]], dtype=object))
+
+
+def test_cells_of_rows_may_be_arrays_and_rows_must_be_of_one_length(kind, tiny):
+    y = [0, 1] * 10
+    X = [[1.0, np.zeros(3)], [2.0, np.ones(3)]] * 10
+    assert kind(**tiny).fit(X, y).modality_names_ == ("1", "tabular")
+    with pytest.raises(ValueError, match="row 0 has 2 .*row 2 has 1"):
+        kind(**tiny).fit([*X[:2], [1.0], *X[3:]], y)
+
+
+@pytest.mark.parametrize("column", ["a", "words"])
+def test_a_series_is_refused_as_scikit_learn_does(make, data, column):
+    X, y = data
+    X = X.assign(words=["soft", "torn"] * (len(X) // 2))
+    for model in (make().fit(X, y), make(modalities=None).fit(X, y)):
+        with pytest.raises(ValueError, match="Expected a 2-dimensional container"):
+            model.predict(X[column])
+        with pytest.raises(ValueError, match="Expected a 2-dimensional container"):
+            model.predict(X.iloc[0])
+        with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+            model.predict(pl.Series("a", X[column].to_list()))
 
 
 def test_row_labels_do_not_matter(make, data):

@@ -12,13 +12,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from skfusion import FusionClassifier, FusionRegressor, ModalityTransformer
-from skfusion.modalities import EstimatorModality
+from skfusion.modalities import AudioModality, EstimatorModality, ImageModality
 
 N = 90
 TRIPLES = {
     "table": [("facts", "tabular", ["price", "weight"]), ("v", "vector", ["price"])],
     "text": [("note", "text", "note"), ("price", "vector", ["price"])],
     "categories": [("kind", "tabular", ["colour", "price"]), ("note", "text", "note")],
+    "media": [
+        ("photo", ImageModality(size=8), "photo"),
+        ("sound", AudioModality(n_mels=8), "sound"),
+        ("curve", "series", "curve"),
+    ],
     "estimators": [
         ("tfidf", TfidfVectorizer(), "note"),
         ("own", EstimatorModality(LogisticRegression()), ["weight"]),
@@ -32,7 +37,15 @@ def rows():
     from tests.conftest import mixed_frame
 
     frame, good = mixed_frame(N)
-    frame = frame.drop(columns="photo")
+    rng = np.random.default_rng(2)
+    for gap, (column, make) in enumerate(
+        {
+            "sound": lambda g: (rng.normal(size=400 + 200 * g), 1000),
+            "curve": lambda g: rng.normal(size=12) + g,
+        }.items()
+    ):
+        cells = [make(int(g)) if i % 9 != gap else None for i, g in enumerate(good)]
+        frame[column] = pd.Series(cells, index=frame.index, dtype=object)
     y = good ^ (np.random.default_rng(1).random(N) < 0.1)
     return frame, y, good * 2.0 + frame["weight"].to_numpy()
 

@@ -8,6 +8,7 @@ class shares, centred over the classes; in a regression, the standardised predic
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.ensemble import (
@@ -267,12 +269,33 @@ def fit_table_model(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", message="The number of unique classes")
-        fitted = clone(model)
+        fitted, weights = clone(model), {}
         if np.ptp(w) > 0:
-            fitted.fit(x, y, sample_weight=w)
-        else:
-            fitted.fit(x, y)
+            name = _weight_parameter(model)
+            if name is None:
+                warnings.warn(
+                    f"{type(model).__name__} takes no sample_weight: as a base model "
+                    "it learns from every row alike.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            else:
+                weights = {name: w}
+        # Routing would ask each step of a user's model whether it wants weights.
+        with config_context(enable_metadata_routing=False):
+            fitted.fit(x, y, **weights)
     return TableModel(task, fitted)
+
+
+def _weight_parameter(model: Any) -> str | None:
+    """Under which name `fit` takes weights of rows; of a pipeline, its last step."""
+    if hasattr(model, "steps"):
+        name, last = model.steps[-1]
+        inner = _weight_parameter(last)
+        return None if inner is None else f"{name}__{inner}"
+    known = inspect.signature(model.fit).parameters
+    any_name = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    return "sample_weight" if "sample_weight" in known or any_name else None
 
 
 class Reduced(NamedTuple):

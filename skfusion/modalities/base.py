@@ -14,7 +14,9 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from skfusion._sklearn import StrOptions
+from skfusion._validation import shorten
 from skfusion.batch import Block
+from skfusion.modalities.columns import numpy_column
 from skfusion.network import Encoder
 
 __all__ = ["CellModality", "Modality", "is_absent"]
@@ -55,7 +57,7 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
 
         Parameters
         ----------
-        column : pandas or polars Series
+        column : Series
             A column of the training rows.
 
         Returns
@@ -64,6 +66,11 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
             False by default: the modality must be asked for.
         """
         return False
+
+    @classmethod
+    def automatic(cls) -> Modality:
+        """What the automatic choice makes: the modality with its defaults."""
+        return cls()
 
     @abstractmethod
     def transform(self, X: Any) -> Block:
@@ -119,6 +126,10 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
             must not score lower just because it is one.
         """
         return None
+
+    def set_output(self, *, transform: Any = None) -> Modality:
+        """Accepted, as in every transformer; a block it is, whatever is asked for."""
+        return self
 
     def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
         """Name the tokens of each row.
@@ -287,16 +298,17 @@ class CellModality(Modality):
         """
         if not failures:
             return
-        label, column, cause = failures[0]
+        label, column, error = failures[0]
         label = label.item() if isinstance(label, np.generic) else label
-        where = f"row {label!r} of column {column!r}"
+        where = f"row {shorten(label)} of column {shorten(column)}"
+        cause = str(getattr(error, "strerror", None) or error)
         if self.on_error == "raise":
             more = f" ({len(failures)} cells in all)" if len(failures) > 1 else ""
             raise ValueError(
                 f"{type(self).__name__} cannot read the {self._cell_name} in {where}"
                 f"{more}: {cause} Expected {self._cell_formats}. Mend the cell, set it "
                 'to None, or pass on_error="absent" to treat such cells as missing.'
-            ) from cause
+            ) from error
         warnings.warn(
             f"{type(self).__name__}: {len(failures)} cell(s) could not be read and are "
             f"treated as absent; the first is {where}: {cause}",
@@ -306,9 +318,11 @@ class CellModality(Modality):
 
 
 def is_absent(cell: Any) -> bool:
-    """Tell whether a cell holds nothing: None, NaN, NaT or pd.NA."""
+    """Tell whether a cell holds nothing: None, NaN, NaT, pd.NA or blank text."""
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return True
+    if isinstance(cell, str):
+        return not cell.strip()
     return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
 
 
@@ -324,12 +338,12 @@ def split_columns(
         names = [str(c) for c in X.columns]
         n = len(X)
         columns = [
-            _objects(X.iloc[:, i] if hasattr(X, "iloc") else X[:, i])
+            _objects(numpy_column(X.iloc[:, i] if hasattr(X, "iloc") else X[:, i]))
             for i in range(len(names))
         ]
         labels: Sequence[Any] = X.index if hasattr(X, "index") else range(n)
     elif hasattr(X, "name") and hasattr(X, "to_numpy"):  # pandas or polars series
-        names, columns = [str(X.name)], [_objects(X)]
+        names, columns = [str(X.name or 0)], [_objects(numpy_column(X))]
         labels = X.index if hasattr(X, "index") else range(len(X))
     else:
         array = X if isinstance(X, np.ndarray) else _objects(X)

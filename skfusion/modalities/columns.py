@@ -1,8 +1,9 @@
-"""Reading the columns of a table: what kind each is, and its cells as plain arrays."""
+"""Reading the columns of a table, in whatever form they come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,38 +11,28 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import get_tags
+from sklearn.utils import check_array, get_tags
 from sklearn.utils.validation import validate_data
 
+from skfusion._validation import check_ragged, shorten
+
 __all__ = [
-    "DATE_PARTS",
+    "CELL_ERRORS",
     "cell_error",
-    "column_kind",
-    "date_numbers",
+    "convert_cells",
+    "holds_complex",
     "is_frame",
-    "read_codes",
+    "numpy_column",
+    "object_rows",
     "read_columns",
     "read_for",
-    "read_labels",
     "read_numbers",
+    "row_label",
     "take_rows",
 ]
 
-#: Numbers made of a date, and the attribute of pandas' `dt` that each one is.
-DATE_PARTS = {
-    "seconds": None,
-    "year": "year",
-    "month": "month",
-    "day": "day",
-    "weekday": "day_of_week",
-    "hour": "hour",
-}
-
-_DATES = frozenset({"date", "datetime", "datetime64", "period"})
-_SPANS = frozenset({"timedelta", "timedelta64"})
-_NUMBERS = frozenset(
-    {"boolean", "decimal", "floating", "integer", "integer-na", "mixed-integer-float"}
-)
+#: What conversions of a cell raise; `Decimal("sNaN")` and large integers the last.
+CELL_ERRORS = (TypeError, ValueError, ArithmeticError)
 
 
 def is_frame(X: Any) -> bool:
@@ -86,8 +77,8 @@ def read_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> list[pd.Se
         )
     _check_columns(estimator, frame, reset=reset)
     if isinstance(frame, pd.DataFrame):
-        return [column for _, column in frame.items()]
-    return [_from_polars(frame[n]) for n in names]
+        return [numpy_column(column) for _, column in frame.items()]
+    return [numpy_column(frame[n]) for n in names]
 
 
 def _check_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> None:
@@ -102,53 +93,96 @@ def _check_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> None:
     validate_data(estimator, X, skip_check_array=True, reset=reset)
 
 
+def numpy_column(column: Any) -> pd.Series:
+    """A column of pandas, Arrow or polars as pandas holds it in NumPy arrays.
+
+    Everything that looks at cells reads columns in this form, so that a table means the
+    same in each of the three.
+    """
+    if not isinstance(column, pd.Series):
+        return _from_polars(column)
+    if isinstance(column.dtype, pd.ArrowDtype):
+        array: Any = column.array
+        values = array.__arrow_array__().to_pandas(date_as_object=False)
+        column = values.set_axis(column.index).rename(column.name)
+    return _stack_cells(column) if column.dtype == object else column
+
+
 def _from_polars(column: Any) -> pd.Series:
-    kind = str(column.dtype)
+    kind, name = str(column.dtype), column.name
     if kind.startswith(("Int", "UInt", "Float", "Date", "Duration")):
-        return pd.Series(column.to_numpy(), name=column.name)
-    return pd.Series(column.to_list(), name=column.name, dtype=object)
+        out = pd.Series(column.to_numpy(), name=name)
+        zone = getattr(column.dtype, "time_zone", None)
+        return out.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else out
+    if kind.startswith(("Categorical", "Enum")):
+        return pd.Series(pd.Categorical(column.to_list()), name=name)
+    if kind.startswith("Array"):
+        column = column.arr.to_list()
+    if kind.startswith(("Array", "List")):
+        return _stack_cells(pd.Series(column.to_numpy(), name=name, dtype=object))
+    return pd.Series(column.to_list(), name=name, dtype=object)
 
 
-def column_kind(column: pd.Series) -> str:
-    """What a column holds: "number", "date", "category" or, all missing, "empty"."""
-    dtype = column.dtype
-    if column.isna().all():
-        return "empty"
-    if isinstance(dtype, pd.CategoricalDtype):
-        return "category"
-    if isinstance(dtype, pd.PeriodDtype) or pd.api.types.is_datetime64_any_dtype(dtype):
-        return "date"
-    if pd.api.types.is_complex_dtype(dtype):
-        raise ValueError(f"Complex data not supported: column {column.name!r}.")
-    if pd.api.types.is_numeric_dtype(dtype) or dtype.kind == "m":
-        return "number"
-    inferred = pd.api.types.infer_dtype(column, skipna=True)
-    if inferred in _DATES:
-        return "date"
-    return "number" if inferred in _NUMBERS | _SPANS else "category"
+def _stack_cells(column: pd.Series) -> pd.Series:
+    """Cells that Arrow made arrays of arrays as arrays of two or more dimensions."""
+    if not any(map(_is_nested, column)):
+        return column
+    out = np.empty(len(column), dtype=object)
+    for i, cell in enumerate(column):
+        out[i] = _stacked(cell)
+    return pd.Series(out, index=column.index, name=column.name)
+
+
+def _is_nested(cell: Any) -> bool:
+    return (
+        isinstance(cell, np.ndarray)
+        and cell.dtype == object
+        and cell.size > 0
+        and isinstance(cell.flat[0], np.ndarray)
+    )
+
+
+def _stacked(cell: Any) -> Any:
+    if not _is_nested(cell):
+        return cell
+    inner = [_stacked(part) for part in cell]
+    shapes = {getattr(part, "shape", None) for part in inner}
+    return np.stack(inner) if len(shapes) == 1 else cell
+
+
+def object_rows(X: Any) -> NDArray[np.object_]:
+    """A table that is given as rows, as an array (n_samples, n_features) of objects."""
+    if isinstance(X, np.ndarray):
+        return X.astype(object)
+    check_ragged(X)
+    out = np.empty((len(X), len(X[0])), dtype=object)
+    for i, row in enumerate(X):
+        for j, cell in enumerate(row):  # NumPy would unpack cells that are arrays
+            out[i, j] = cell
+    return out
 
 
 def read_numbers(column: pd.Series) -> NDArray[np.float64]:
-    """A column of numbers, booleans or time spans (in seconds) as float64, NaN missing.
+    """Numbers, booleans, time spans and times of day (in seconds), as float64.
+
+    NaN stands for what is missing.
 
     Raises
     ------
     ValueError
         Where a cell is no number, or is infinite.
     """
-    if column.dtype.kind in "mO" and (
-        pd.api.types.infer_dtype(column, skipna=True) in _SPANS
-    ):
-        seconds = pd.to_timedelta(column).dt.total_seconds()
-        return np.asarray(seconds, dtype=np.float64)
+    if column.dtype.kind in "mO":
+        kind = pd.api.types.infer_dtype(column, skipna=True)
+        if kind == "time":
+            column = column.map(_since_midnight, na_action="ignore")
+        if kind in ("time", "timedelta", "timedelta64"):
+            seconds = pd.to_timedelta(column).dt.total_seconds()
+            return np.asarray(seconds, dtype=np.float64)
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
         values = column.to_numpy().astype(np.float64)
     else:
-        values = _convert(
-            column,
-            lambda c: c.to_numpy(dtype=np.float64, na_value=np.nan),
-            "a number",
-        )
+        values = convert_cells(column, _to_float, "a number")
     infinite = np.isinf(values)
     if infinite.any():
         where = int(infinite.argmax())
@@ -162,137 +196,78 @@ def read_numbers(column: pd.Series) -> NDArray[np.float64]:
     return values
 
 
-def date_numbers(column: pd.Series) -> NDArray[np.float64]:
-    """A column of dates as float64 of shape (n_samples, len(DATE_PARTS)), NaN missing.
-
-    Parts of the day are in the column's own time zone.
-    """
-    if isinstance(column.dtype, pd.PeriodDtype):
-        column = column.dt.to_timestamp()
-    if pd.api.types.is_numeric_dtype(column.dtype) and column.notna().any():
-        where = int(column.notna().to_numpy().argmax())
-        raise cell_error(column, where, "is a number", "Pass dates, as in `fit`.")
-    dates = _convert(column, _to_datetime, "a date")
-    missing = dates.isna().to_numpy()
-    if isinstance(dates.dtype, pd.DatetimeTZDtype):
-        dates = dates.dt.tz_localize(None)
-    seconds = dates.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6
-    out = np.stack(
-        [
-            seconds if part is None else getattr(dates.dt, part).to_numpy(np.float64)
-            for part in DATE_PARTS.values()
-        ],
-        axis=1,
-    )
-    out[missing] = np.nan
-    return out
-
-
-def _to_datetime(column: pd.Series) -> pd.Series:
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return column
-    return pd.to_datetime(column.astype(object).where(column.notna(), None))
-
-
-def read_labels(column: pd.Series) -> list[str | None]:
-    """A column of categories as str, None where missing or blank."""
-    cells = column.tolist()
-    try:
-        return [_label(cell) for cell in cells]
-    except TypeError:
-        raise _no_category(column, cells) from None
-
-
-def read_codes(
-    column: pd.Series, known: Mapping[str | None, int], *, unknown: int
-) -> NDArray[np.int32]:
-    """A column of categories as the codes of their labels; None codes what is missing.
-
-    Most cells are labels already, and are looked up as they are.
-    """
-    cells, get = column.tolist(), known.get
-    try:
-        found = [get(cell, -1) for cell in cells]
-        found = [
-            get(_label(cell), unknown) if code < 0 else code
-            for cell, code in zip(cells, found, strict=True)
-        ]
-    except TypeError:
-        raise _no_category(column, cells) from None
-    return np.array(found, dtype=np.int32)
-
-
-def _label(value: Any) -> str | None:
-    """The same text for 1, 1.0 and "1": tables change type when cells go missing."""
-    if isinstance(value, str):
-        return value.strip() or None
-    hash(value)  # of what cannot be a category, such as a list, a TypeError
-    if value is None or value is pd.NA or value != value:
-        return None
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        value = int(value)
-    return str(value).strip() or None
-
-
-def _no_category(column: pd.Series, cells: Sequence[Any]) -> TypeError:
-    """An error that names the first cell that cannot be hashed."""
-    where = next(i for i, cell in enumerate(cells) if not _hashable(cell))
-    found = type(cells[where]).__name__
-    return TypeError(
-        f"A category argument must be a string or a real number, not {found!r}, which "
-        f"row {column.index[where]!r} of column {column.name!r} holds. Convert the "
-        "cells, or give the column to another modality."
+def _since_midnight(time: dt.time) -> dt.timedelta:
+    return dt.timedelta(
+        hours=time.hour,
+        minutes=time.minute,
+        seconds=time.second,
+        microseconds=time.microsecond,
     )
 
 
-def _hashable(cell: Any) -> bool:
-    try:
-        hash(cell)
-    except TypeError:
-        return False
-    return True
+def _to_float(column: pd.Series) -> NDArray[np.float64]:
+    if holds_complex(column):
+        raise TypeError("complex numbers would lose a part")
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _convert(column: pd.Series, function: Callable[[pd.Series], Any], what: str) -> Any:
+def holds_complex(values: Any) -> bool:
+    """Whether a series or an array holds complex numbers."""
+    if values.dtype == object:
+        cells = getattr(values, "flat", values)
+        return any(isinstance(x, complex | np.complexfloating) for x in cells)
+    return bool(values.dtype.kind == "c")
+
+
+def convert_cells(
+    column: pd.Series, function: Callable[[pd.Series], Any], what: str
+) -> Any:
     """Convert the column or, where that fails, name the first cell that is to blame."""
     try:
         return function(column)
-    except (TypeError, ValueError) as error:
+    except CELL_ERRORS as error:
         low, high = 0, len(column)  # the first failing cell lies in between
         while high - low > 1:
             middle = (low + high) // 2
             try:
                 function(column.iloc[low:middle])
                 low = middle
-            except (TypeError, ValueError):
+            except CELL_ERRORS:
                 high = middle
         try:
             function(column.iloc[low:high])
-        except (TypeError, ValueError):
+        except CELL_ERRORS:
             raise cell_error(
                 column,
                 low,
-                f"is not {what}: {column.iloc[low]!r}",
+                f"is not {what}: {shorten(column.iloc[low])}",
                 f"Expected {what}: mend the cell, or set it to None.",
             ) from error
         raise
 
 
+def row_label(column: pd.Series, row: int) -> str:
+    """The label of a row, for messages."""
+    label = column.index[row]
+    return shorten(label.item() if isinstance(label, np.generic) else label)
+
+
 def cell_error(column: pd.Series, row: int, fault: str, remedy: str) -> ValueError:
     """An error that names the row label and the column of a cell."""
     return ValueError(
-        f"Row {column.index[row]!r} of column {column.name!r} {fault}. {remedy}"
+        f"Row {row_label(column, row)} of column {shorten(column.name)} {fault}. "
+        f"{remedy}"
     )
 
 
 def read_for(
-    modality: BaseEstimator, inner: Any, X: Any, *, reset: bool
+    modality: Any, inner: Any, X: Any, *, reset: bool
 ) -> tuple[Any, NDArray[np.bool_]]:
-    """`X` as the estimator inside a modality wants it, unchanged but in its dimension.
+    """`X` as the estimator inside a modality wants it, and the rows that are there.
 
     Parameters
     ----------
-    modality : BaseEstimator
+    modality : Modality
         Gets, or is checked against, `n_features_in_` and `feature_names_in_`.
     inner : estimator
         Whether it reads a table or, as text vectorisers do, one column, its tags say.
@@ -302,32 +277,30 @@ def read_for(
 
     Returns
     -------
-    X : table, or ndarray of shape (n_samples,)
+    X : table or column
+        As in `ColumnTransformer`, a Series (or array of one dimension) stays one. A
+        table of one column becomes one where the estimator reads texts.
     present : ndarray of shape (n_samples,), bool
         Rows in which at least one cell is neither missing nor blank.
     """
-    table = X.to_frame() if is_frame(X) and not hasattr(X, "columns") else X
-    if _reads_table(inner):
-        if not hasattr(table, "shape"):
-            table = np.asarray(table, dtype=object if isinstance(table, list) else None)
-        if len(table.shape) < 2:
-            raise ValueError(
-                f"Expected 2D array, got {len(table.shape)}D array instead. Reshape "
-                "your data using array.reshape(-1, 1) if it has a single feature."
-            )
+    if not hasattr(X, "shape"):
+        X = np.asarray(X, dtype=object if isinstance(X, list) else None)
+    if len(X.shape) == 1:
+        if not reset and modality.n_features_in_ > 1:
+            check_array(X, dtype=None, ensure_all_finite=False)  # refuses it
+        table = X.to_frame() if is_frame(X) else X[:, None]
         validate_data(modality, table, skip_check_array=True, reset=reset)
-        return table, _rows_present(table)
-    if not is_frame(table):
-        table = np.asarray(table, dtype=object)
-        table = table[:, None] if table.ndim == 1 else table
-    validate_data(modality, table, skip_check_array=True, reset=reset)
-    if table.shape[1] != 1:
+        return X, _rows_present(table)
+    validate_data(modality, X, skip_check_array=True, reset=reset)
+    present = _rows_present(X)
+    if _reads_table(inner):
+        return X, present
+    if X.shape[1] != 1:
         raise ValueError(
-            f"{type(inner).__name__} reads one column, but got {table.shape[1]}. Give "
+            f"{type(inner).__name__} reads one column, but got {X.shape[1]}. Give "
             "each column to a modality of its own, or join them into one."
         )
-    cells = table[:, 0] if isinstance(table, np.ndarray) else _objects(table)[:, 0]
-    return cells, _rows_present(cells)
+    return (_objects(X) if is_frame(X) else X)[:, 0], present
 
 
 def _reads_table(estimator: Any) -> bool:

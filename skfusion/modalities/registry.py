@@ -33,6 +33,9 @@ def by_short_name() -> dict[str, type[Modality]]:
 def detect(column: Any) -> type[Modality] | None:
     """The first modality, by `detection_rank`, that wants a column."""
     for cls in sorted(_classes, key=lambda cls: cls.detection_rank):
-        if cls.short_name is not None and cls.detect(column):
-            return cls
+        try:
+            if cls.short_name is not None and cls.detect(column):
+                return cls
+        except ArithmeticError:  # a cell that cannot be compared: a table names it
+            return None
     return None

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_array
+
+from skfusion._validation import is_numeric
+from skfusion.modalities.columns import object_rows
 
 __all__ = ["Columns", "as_table", "check_frame", "check_names", "resolve"]
 
@@ -24,7 +29,10 @@ def as_table(X: Any) -> Any:
     """A frame as it is, anything else as an array of two dimensions."""
     if hasattr(X, "columns") and hasattr(X, "shape"):
         return X
-    X = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if len(getattr(X, "shape", ())) == 1:
+        check_array(X, dtype=None, ensure_all_finite=False)  # refuses it
+    if not isinstance(X, np.ndarray):
+        X = np.asarray(X) if is_numeric(X) else object_rows(X)
     if X.ndim != 2:
         raise ValueError(
             f"Expected 2D array, got {X.ndim}D array instead: ModalityTransformer "
@@ -36,10 +44,11 @@ def as_table(X: Any) -> Any:
 
 def resolve(name: str, columns: Any, X: Any) -> Columns:
     """Turn what the user wrote into the columns of `X`."""
-    if callable(columns):
-        columns = columns(X)
     every = list(X.columns) if hasattr(X, "columns") else list(range(X.shape[1]))
-    one = isinstance(columns, str | int | np.integer) and not isinstance(columns, bool)
+    one = _is_one(columns, every)
+    if callable(columns) and not one:
+        columns = columns(X)
+        one = _is_one(columns, every)
     if isinstance(columns, slice):
         chosen = _resolve_slice(name, columns, every)
     else:
@@ -61,6 +70,15 @@ def resolve(name: str, columns: Any, X: Any) -> Columns:
     if twice:
         raise ValueError(f"Modality {name!r} names the column(s) {twice} twice.")
     return Columns(chosen, one=one)
+
+
+def _is_one(columns: Any, every: list[Any]) -> bool:
+    """Whether one column is meant; its name may be a date, or a tuple of levels."""
+    if isinstance(columns, bool | slice):
+        return False
+    if isinstance(columns, str | int | np.integer):
+        return True
+    return isinstance(columns, Hashable) and columns in every
 
 
 def _resolve_one(name: str, column: Any, every: list[Any]) -> Any:
@@ -108,10 +126,8 @@ def _check_unique(columns: list[Any]) -> None:
         )
 
 
-def check_names(X: Any, seen: Any, used: list[Any]) -> None:
+def check_names(X: Any, seen: list[Any], used: list[Any]) -> None:
     """Refuse a frame that lacks a column which the fit used."""
-    if seen is None or not hasattr(X, "columns"):
-        return
     here = list(X.columns)
     _check_unique(here)
     missing = [c for c in used if c not in here]

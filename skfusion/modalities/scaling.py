@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["learn_scale", "smooth_clip"]
+__all__ = ["as_float32", "learn_scale", "smooth_clip"]
+
+#: What no scaled value exceeds: networks overflow in float32 long before its end.
+LARGEST = 1e6
 
 
 def learn_scale(
@@ -36,6 +39,9 @@ def learn_scale(
     x = np.where(np.isnan(x).all(axis=0), 0, x)
     if not x.shape[1]:
         return np.zeros(0), np.zeros(0)
+    largest = np.nanmax(np.abs(x), axis=0).astype(np.float64)
+    size = np.where(largest > 1e100, largest, 1.0)  # their squares would overflow
+    x = x / size if (size != 1).any() else x
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         spread = np.nanstd(x, axis=0, dtype=np.float64)
         if robust:
@@ -45,11 +51,16 @@ def learn_scale(
         else:
             center = np.nanmean(x, axis=0, dtype=np.float64)
         constant = np.nanmin(x, axis=0) == np.nanmax(x, axis=0)
-        factor = np.where(constant, 0, 1 / spread)
-    return center, np.nan_to_num(factor, posinf=0)
+        factor = np.where(constant, 0, 1 / (spread * size))
+    return center * size, np.nan_to_num(factor, posinf=0)
 
 
 def smooth_clip(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Squeeze values smoothly into (-3, 3); those near 0 stay as they are."""
-    z = np.clip(z, -1e6, 1e6)  # a square must not overflow
+    z = np.clip(z, -LARGEST, LARGEST)  # a square must not overflow
     return z / np.sqrt(1 + (z / 3) ** 2)
+
+
+def as_float32(z: NDArray[Any]) -> NDArray[np.float32]:
+    """Values as a network can read them: 0 where missing, none beyond a million."""
+    return np.nan_to_num(np.clip(z, -LARGEST, LARGEST)).astype(np.float32)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import Bunch
@@ -16,7 +17,7 @@ from skfusion._sklearn import BaseComposition, VisualBlock
 from skfusion.batch import Block, ModalityBatch
 from skfusion.modalities import registry
 from skfusion.modalities.base import Modality
-from skfusion.modalities.columns import take_rows
+from skfusion.modalities.columns import numpy_column, take_rows
 from skfusion.modalities.resolution import (
     Columns,
     as_table,
@@ -25,6 +26,7 @@ from skfusion.modalities.resolution import (
     resolve,
 )
 from skfusion.modalities.tabular import TabularModality
+from skfusion.modalities.tabular.reading import key_column
 from skfusion.modalities.wrapped import TransformerModality
 
 __all__ = ["ModalityTransformer", "check_frame"]
@@ -44,13 +46,15 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
           (``"tabular"``, ``"text"``, ``"image"``, ...) for its defaults; ``"drop"``;
           or any scikit-learn transformer, whose output is treated as a vector.
         - columns : str, int, list of them, slice, boolean mask or callable. Columns as
-          in `ColumnTransformer`: a callable such as
-          :class:`~sklearn.compose.make_column_selector` is given the frame. Columns
-          may feed several modalities; columns that feed none are not used.
+          in `ColumnTransformer`: ``"a"`` reaches a transformer as a Series, ``["a"]``
+          as a frame; a callable such as
+          :class:`~sklearn.compose.make_column_selector` is given the frame. Names may
+          be of any kind that a frame allows (dates, integers, tuples of a MultiIndex).
+          Columns may feed several modalities; columns that feed none are not used.
 
-        None finds the modalities from the columns: those that a modality detects
-        (pictures, sounds, series, vectors, free text) become one each, and all the
-        rest forms a table.
+        None finds the modalities from the columns, each by what nearly all of its
+        cells are: those that a modality detects (pictures, sounds, series, vectors,
+        free text) become one each, and all the rest forms a table.
 
     Attributes
     ----------
@@ -178,10 +182,7 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
         batch : ModalityBatch of n_samples rows
         """
         check_is_fitted(self)
-        X = as_table(X)
-        check_names(X, getattr(self, "feature_names_in_", None), self._used_columns())
-        if not hasattr(X, "columns"):
-            validate_data(self, X, skip_check_array=True, reset=False)
+        X = self._as_in_fit(as_table(X))
         return self._batch(
             {
                 name: self._call(name, modality.transform, self._select(X, columns))
@@ -194,6 +195,7 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
         X = as_table(X)
         check_frame(X)
         validate_data(self, X, skip_check_array=True, reset=True)
+        self._columns = list(X.columns) if hasattr(X, "columns") else None
         triples = self.modalities
         if triples is None:
             triples = find_modalities(X)
@@ -207,6 +209,18 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
             raise ValueError("Every modality is dropped: at least one must remain.")
         return self.modalities_
 
+    def _as_in_fit(self, X: Any) -> Any:
+        """A frame where `fit` was given one, else an array; by position if need be."""
+        is_frame = hasattr(X, "columns")
+        if is_frame and self._columns is not None:
+            check_names(X, self._columns, self._used_columns())
+            return X
+        validate_data(self, X, skip_check_array=True, reset=False)
+        if self._columns is None:
+            return X.to_numpy() if is_frame else X
+        names = pd.Index(self._columns, tupleize_cols=False)
+        return pd.DataFrame(X, columns=names)
+
     def _distinct(self, X: Any, y: Any) -> tuple[Any, Any, NDArray[np.intp]]:
         """The distinct rows that modalities are fitted on, and where each row is.
 
@@ -215,11 +229,10 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
         """
         X = as_table(X)
         used: Any = sorted(self._used_columns(), key=str)
-        if hasattr(X, "iloc"):
-            table = X.loc[:, used]
+        if hasattr(X, "columns"):
+            keys = row_keys([key_column(X[column]) for column in used])
         else:
-            table = X[used] if hasattr(X, "columns") else X[:, used]
-        keys = row_keys(table)
+            keys = row_keys(X[:, used])
         if y is not None:
             y = np.asarray(y)
             if len(y) != len(keys):
@@ -243,6 +256,10 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
     def named_modalities_(self) -> Bunch:
         check_is_fitted(self)
         return Bunch(**{name: m for name, m, _ in self.modalities_})
+
+    def set_output(self, *, transform: Any = None) -> Self:
+        """Accepted, as in every transformer; a batch it is, whatever is asked for."""
+        return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "modalities_")
@@ -360,11 +377,12 @@ def find_modalities(X: Any) -> list[tuple[str, Any, Any]]:
     found: list[tuple[str, Any, Any]] = []
     rest = []
     for column in X.columns:
-        detected = registry.detect(X[column])
-        if detected is None:
+        detected = registry.detect(numpy_column(X[column]))
+        if detected is None or detected is TabularModality:
             rest.append(column)
         else:
-            found.append((_free_name(str(column), found), detected(), column))
+            modality = detected.automatic()
+            found.append((_free_name(str(column), found), modality, column))
     if rest:
         found.append((_free_name("tabular", found), TabularModality(), rest))
     return found

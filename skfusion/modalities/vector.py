@@ -13,11 +13,19 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from skfusion._sklearn import StrOptions, fit_context
+from skfusion._validation import shorten
 from skfusion.batch import Block
 from skfusion.modalities.base import Modality, is_absent
-from skfusion.modalities.columns import cell_error, is_frame, read_columns, read_numbers
+from skfusion.modalities.columns import (
+    CELL_ERRORS,
+    cell_error,
+    holds_complex,
+    is_frame,
+    read_columns,
+    read_numbers,
+)
 from skfusion.modalities.detection import numeric_cells
-from skfusion.modalities.scaling import learn_scale, smooth_clip
+from skfusion.modalities.scaling import as_float32, learn_scale, smooth_clip
 from skfusion.network import Dropout, Encoder, ResidualMLP
 
 __all__ = ["VectorModality"]
@@ -41,7 +49,8 @@ class VectorModality(Modality):
     ----------
     scaling : {"standard", "robust", "none"}, default="standard"
         Scale dense features by mean and standard deviation, by median and
-        interquartile range, or not at all (nor clip them).
+        interquartile range, or not at all (nor clip them, but for what lies beyond
+        a million).
 
     Attributes
     ----------
@@ -115,7 +124,10 @@ class VectorModality(Modality):
         if self.sparse_:
             # One factor for all: the entries of a column keep their weight relative
             # to those of another, which the inverse document frequency chose.
-            size = np.sqrt(np.mean(np.square(matrix.data))) if matrix.nnz else 0.0
+            largest = max(float(np.abs(matrix.data).max(initial=0)), 1.0)
+            size = 0.0
+            if matrix.nnz:  # squares of 1e200 overflow
+                size = largest * np.sqrt(np.mean(np.square(matrix.data / largest)))
             self._factor = np.array(1 / size if size > 0 else 1, dtype=np.float64)
             self._entries = np.bincount(matrix.indices, minlength=self.width_)
             self._row_entries = max(matrix.nnz / matrix.shape[0], 1.0)
@@ -145,8 +157,8 @@ class VectorModality(Modality):
                 f"got length {matrix.shape[1]}."
             )
         if self.sparse_:
-            matrix = sparse.csr_matrix(matrix * float(self._factor), dtype=np.float32)
-            matrix.data = np.nan_to_num(matrix.data, copy=False)
+            matrix = sparse.csr_matrix(matrix * float(self._factor))
+            matrix.data = as_float32(matrix.data)
             return Block({"x": matrix}, np.ones(matrix.shape[0], dtype=bool))
         if sparse.issparse(matrix):
             matrix = matrix.toarray()
@@ -159,7 +171,7 @@ class VectorModality(Modality):
             if self.scaling != "none":
                 with np.errstate(over="ignore"):
                     x = smooth_clip((x - self._center) * self._factor)
-            out[rows] = np.nan_to_num(x)
+            out[rows] = as_float32(x)
         return Block({"x": out}, present)
 
     def build_encoder(self, d_model: int, dropout: float) -> Encoder:
@@ -249,12 +261,15 @@ def _read_vectors(column: pd.Series, width: int) -> NDArray[np.float64]:
         if is_absent(cell) or (_is_vector(cell) and not len(cell)):
             continue
         try:
-            vector = np.asarray(cell, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+            vector = np.asarray(cell)
+            if holds_complex(vector):
+                raise TypeError("complex numbers would lose a part")
+            vector = vector.astype(np.float64)
+        except CELL_ERRORS as error:
             raise cell_error(
                 column,
                 i,
-                f"is no vector of numbers: {cell!r}",
+                f"is no vector of numbers: {shorten(cell)}",
                 "Mend the cell, or set it to None.",
             ) from error
         if vector.shape != (width,):

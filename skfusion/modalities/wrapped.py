@@ -6,7 +6,6 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
@@ -16,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skfusion._sklearn import fit_context
 from skfusion.batch import Block
 from skfusion.modalities.base import Modality
-from skfusion.modalities.columns import read_for, take_rows
+from skfusion.modalities.columns import is_frame, read_for, take_rows
 from skfusion.modalities.vector import VectorModality
 from skfusion.network import Encoder
 
@@ -114,7 +113,8 @@ class TransformerModality(Modality):
         else:
             out = self.transformer_.fit(X, y).transform(X)
         self.vector_ = VectorModality()
-        return _spread(self.vector_.fit_transform(_plain(out)), present)
+        out = self._plain(out, n_rows=int(present.sum()))
+        return _spread(self.vector_.fit_transform(out), present)
 
     def transform(self, X: Any) -> Block:
         """Transform rows.
@@ -130,8 +130,9 @@ class TransformerModality(Modality):
             return self._nothing(len(present))
         if not present.all():
             X = take_rows(X, np.flatnonzero(present))
-        block = self.vector_.transform(_plain(self.transformer_.transform(X)))
-        return _spread(block, present)
+        out = self.transformer_.transform(X)
+        out = self._plain(out, n_rows=int(present.sum()))
+        return _spread(self.vector_.transform(out), present)
 
     def build_encoder(self, d_model: int, dropout: float) -> Encoder:
         """Make the encoder: one linear layer, one token a row."""
@@ -142,6 +143,17 @@ class TransformerModality(Modality):
         """The scaled output of the transformer."""
         check_is_fitted(self)
         return self.vector_.features(block)
+
+    def _plain(self, output: Any, *, n_rows: int) -> Any:
+        """What the transformer returned, without names: they may depend on the rows."""
+        found = output.shape[0] if hasattr(output, "shape") else len(output)
+        if found != n_rows:
+            raise ValueError(
+                f"{type(self.transformer).__name__} gave {found} rows for {n_rows}; it "
+                "must return one for each. What reads texts needs its column as a "
+                'Series: name it as "a", not as ["a"].'
+            )
+        return output.to_numpy() if is_frame(output) else output
 
     def _nothing(self, n_samples: int) -> Block:
         """A block of rows that are all absent."""
@@ -173,12 +185,3 @@ def _spread(block: Block, present: NDArray[np.bool_]) -> Block:
     here = present.copy()
     here[present] = block.present
     return Block({"x": x}, here)
-
-
-def _plain(output: Any) -> Any:
-    """What a transformer returned, without names: they may depend on the rows."""
-    if sparse.issparse(output) or isinstance(output, np.ndarray):
-        return output
-    if isinstance(output, pd.DataFrame):
-        return output.set_axis(range(output.shape[1]), axis=1)
-    return output

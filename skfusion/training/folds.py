@@ -132,7 +132,9 @@ def train_folds(
         )
         watched = BatchDataset(batch[held], target[held], weight[held])
         corrupted = [copy_[held] for copy_ in copies]
-        network = None if start is None else copy.deepcopy(start[f])
+        network = None  # after Ctrl-C there are fewer networks to go on from than folds
+        if start is not None and f < len(start):
+            network = copy.deepcopy(start[f])
         label = f"fold {f + 1}/{len(splits)}" if len(splits) > 1 else None
         return plan, learned, watched, corrupted, network, plan.seed + f, label
 

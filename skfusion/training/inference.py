@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skfusion.batch import ModalityBatch, block_tensors
+from skfusion.batch import ModalityBatch, block_tensors, row_chunks
 from skfusion.network import FusionNetwork, NetworkOutput
 
 __all__ = ["Predicted", "double_copy", "joint_of_subset", "predict", "run"]
@@ -51,8 +51,7 @@ def run(network: FusionNetwork, batch: ModalityBatch) -> Iterator[NetworkOutput]
     parameter = next(network.parameters())
     present = torch.from_numpy(batch.present)
     blocks = list(batch.blocks.values())
-    for start in range(0, len(batch), CHUNK_ROWS):
-        rows = np.arange(start, min(start + CHUNK_ROWS, len(batch)))
+    for rows in row_chunks(blocks, np.arange(len(batch)), CHUNK_ROWS):
         inputs = [_like(block_tensors(block, rows), parameter) for block in blocks]
         yield network(inputs, present[rows].to(parameter.device))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from skfusion._defaults import MIN_BRANCH_STEPS, automatic_epochs
+from skfusion._validation import shorten
 from skfusion.corruption import Plans
 from skfusion.network import FusionNetwork, set_generator
 from skfusion.training.data import BatchDataset, BatchIterator
@@ -30,6 +32,7 @@ from skfusion.training.loss import FusionLoss
 
 __all__ = [
     "Recipe",
+    "check_callbacks",
     "history_frame",
     "interrupted",
     "one_thread",
@@ -75,6 +78,8 @@ class EpochLog(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         for key, value in self.sums_.items():
             net.history.record(key, float(value) / self.rows_[key.split("_")[0]])
+        if not math.isfinite(net.history[-1]["train_loss_fused"]):
+            raise diverged(net)
 
 
 class Progress(Callback):
@@ -130,6 +135,21 @@ class StopBranches(Callback):
             getattr(network, part)[m].requires_grad_(yes)
 
 
+class Net(skorch.NeuralNet):
+    """A net that remembers whether its training was interrupted, in any epoch.
+
+    skorch ends the training then as if it were complete.
+    """
+
+    def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
+        self.interrupted_ = False
+        try:
+            return super().fit_loop(*args, **kwargs)
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            raise
+
+
 class CosineWithWarmup:
     """Factor of the learning rate: up over 5 % of the steps, then a cosine to 0."""
 
@@ -146,27 +166,81 @@ class CosineWithWarmup:
 # ---------------------------------------------------------------- training
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch, BLAS and OpenMP with one thread, as small networks and trees want.
+class _OneThread:
+    """What `one_thread` restores when the last fit of the process ends."""
 
-    With more, the threads of a busy machine wait for one another, and an epoch takes
-    ten times as long.
-    """
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        with threadpool_limits(limits=1):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.n_running, self.before = 0, 1
+        self.ended = threading.Event()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Run torch, BLAS and OpenMP with one thread, as small networks and trees want.
+
+        With more, the threads of a busy machine wait for one another, and an epoch
+        takes ten times as long. Settings of torch and BLAS belong to the process, those
+        of OpenMP to a thread of Python.
+        """
+        with self.lock:
+            if not self.n_running:
+                self.before = torch.get_num_threads()
+                self._limit_blas()
+            self.n_running += 1
+        try:
+            with threadpool_limits(limits=1, user_api="openmp"):
+                torch.set_num_threads(1)
+                yield
+        finally:
+            with self.lock:
+                self.n_running -= 1
+                if not self.n_running:
+                    torch.set_num_threads(self.before)
+                    self.ended.set()
+                    self.keeper.join()
+
+    def _limit_blas(self) -> None:
+        """Limit BLAS in a thread of its own: only that which did can undo it."""
+        limited = threading.Event()
+        self.ended.clear()
+
+        def keep() -> None:
+            with threadpool_limits(limits=1, user_api="blas"):
+                limited.set()
+                self.ended.wait()
+
+        self.keeper = threading.Thread(target=keep, daemon=True)
+        self.keeper.start()
+        limited.wait()
+
+
+one_thread = _OneThread()
 
 
 def resolve_device(device: str) -> str:
-    """Turn "auto" into "cuda" where there is one, else "cpu"."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Turn "auto" into "cuda" where there is one, else "cpu"; check any other."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here ({str(error)[:100]}). Use "
+            'device="auto" or "cpu", or install a torch that supports it.'
+        ) from error
+    return device
+
+
+def check_callbacks(callbacks: Sequence[Any] | None) -> None:
+    """Refuse what skorch would not take for a callback."""
+    for i, given in enumerate(callbacks or ()):
+        callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
+        kind = callback if isinstance(callback, type) else type(callback)
+        if callback is not None and not hasattr(kind, "on_train_begin"):
+            raise ValueError(
+                "The 'callbacks' parameter must be a list of skorch callbacks, or of "
+                f"(name, callback). Got {shorten(given)} at position {i} instead."
+            )
 
 
 def train(
@@ -232,7 +306,7 @@ def train(
     if recipe.verbose:
         callbacks.append(("progress", Progress(label)))
     callbacks.extend(recipe.callbacks)
-    net = skorch.NeuralNet(
+    net = Net(
         network,
         criterion=FusionLoss(
             names, network.prior.clone(), is_classification=is_classification
@@ -258,15 +332,26 @@ def train(
     set_generator(network, device_generator)
     net.fit(dataset, None)
     set_generator(network, None)
+    if not all(p.isfinite().all() for p in network.parameters()):
+        raise diverged(net)
     _forget_training_data(net)
     return net
+
+
+def diverged(net: skorch.NeuralNet) -> ValueError:
+    """The error of a training whose losses or parameters are not finite."""
+    return ValueError(
+        f"Training diverged: after epoch {len(net.history)} the loss or the parameters "
+        f"of the network are not finite. Use a smaller lr (it is {net.lr:g}), check "
+        "that the rows hold no extreme values, or what `callbacks` do."
+    )
 
 
 def interrupted(net: skorch.NeuralNet) -> bool:
     """Whether Ctrl-C ended the training, rather than its last epoch or its patience."""
     stops = [c for _, c in net.callbacks_ if isinstance(c, EarlyStopping)]
     patient = any(c.misses_ >= c.patience for c in stops)
-    return len(history_frame(net)) < net.max_epochs and not patient
+    return net.interrupted_ and not patient
 
 
 def _forget_training_data(net: skorch.NeuralNet) -> None:

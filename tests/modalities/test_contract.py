@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from skfusion import modalities
+from skfusion.batch import block_tensors, padded
 from skfusion.modalities import (
     AudioModality,
     EstimatorModality,
@@ -132,14 +133,8 @@ def tokens(fitted):
     """Mask of the encoder's tokens, (n_samples, n_tokens); absent rows have none."""
     modality, block = fitted
     encoder = modality.build_encoder(8, 0.0).eval()
-    inputs = {
-        key: torch.as_tensor(a.toarray()).to_sparse()
-        if sparse.issparse(a)
-        else torch.as_tensor(a)
-        for key, a in block.arrays.items()
-    }
     with torch.no_grad():
-        _, mask = encoder(inputs)
+        _, mask = encoder(block_tensors(block, np.arange(len(block))))
     return mask.numpy() & block.present[:, None]
 
 
@@ -148,7 +143,7 @@ def names_of(modality, block, tokens):
 
 
 def dense(x):
-    return x.toarray() if sparse.issparse(x) else np.asarray(x)
+    return x.toarray() if sparse.issparse(x) else padded(x)
 
 
 def test_every_exported_modality_is_here():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from skfusion.batch import block_tensors
 from skfusion.datasets import make_multimodal_classification
 from skfusion.modalities import AudioModality, ImageModality, SeriesModality
 from skfusion.network import AdditiveAttention, set_generator
@@ -14,7 +15,7 @@ SAMPLE_RATE = 8000  # Hz, of the made sounds
 
 
 def tensors(block):
-    return {key: torch.from_numpy(array.copy()) for key, array in block.arrays.items()}
+    return block_tensors(block, np.arange(len(block)))
 
 
 # ---------------------------------------------------------------- receptive fields

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import soundfile
 from PIL import Image
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import make_column_selector
 from sklearn.decomposition import PCA
@@ -14,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import estimator_html_repr
 
 from skfusion import ModalityTransformer
@@ -160,6 +161,87 @@ def test_polars_frame_gives_what_pandas_gives(frame):
         np.testing.assert_allclose(
             np.asarray(ours.blocks[name]), np.asarray(theirs.blocks[name]), rtol=1e-6
         )
+
+
+class Shapes(FunctionTransformer):
+    """Records what it is given."""
+
+    def fit(self, X, y=None):
+        self.seen_ = type(X), X.shape
+        return super().fit(X, y)
+
+
+def test_a_name_gives_a_series_and_a_list_gives_a_frame(frame):
+    def seen(columns, transformer):
+        fitted = only(columns, transformer).fit(frame).named_modalities_.it
+        return fitted.transformer_[0].seen_
+
+    frame["note"] = SENTENCES + SENTENCES[:10]
+    text = make_pipeline(Shapes(), TfidfVectorizer())
+    assert seen("note", text) == (pd.Series, (30,))  # distinct rows
+    table = make_pipeline(Shapes(), StandardScaler())
+    assert seen(["a"], table) == (pd.DataFrame, (N, 1))
+    with pytest.raises(ValueError, match="Expected a 2-dimensional container"):
+        seen("a", table)  # as in ColumnTransformer
+
+
+def test_transformer_must_give_a_row_for_each(frame):
+    frame["note"] = [f"note {i}" for i in range(N)]
+    columns_as_rows = make_pipeline(FunctionTransformer(), TfidfVectorizer())
+    with pytest.raises(ValueError, match=r"'it': Pipeline gave 1 rows for 40; .*"):
+        only(["note"], columns_as_rows).fit(frame)
+    fitted = only("note", FunctionTransformer(lambda s: np.ones((N, 1)))).fit(frame)
+    with pytest.raises(ValueError, match="FunctionTransformer gave 40 rows for 3"):
+        fitted.transform(frame[:3])
+
+
+NAMES = {
+    "tuples": pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("b", "x")]),
+    "dates": pd.date_range("2024", periods=3),
+    "integers": pd.Index([7, 5, 1]),
+    "periods": pd.period_range("2024", periods=3, freq="M"),
+}
+
+
+@pytest.mark.parametrize("names", NAMES.values(), ids=list(NAMES))
+def test_columns_may_have_names_of_any_kind(frame, names):
+    X = frame[["a", "b", "note"]].set_axis(names, axis=1)
+    a, b, note = X.columns
+    given = ModalityTransformer([("v", "vector", [a, b]), ("t", "text", note)])
+    automatic = ModalityTransformer()
+    for transformer in (given, automatic):
+        batch = transformer.fit_transform(X)
+        again = transformer.transform(X[X.columns[::-1]])
+        assert len(batch.names) == 2 or transformer is automatic
+        for name in batch.names:
+            np.testing.assert_array_equal(
+                np.asarray(batch.blocks[name]), np.asarray(again.blocks[name])
+            )
+        with pytest.raises(ValueError, match="X lacks the column"):
+            transformer.transform(X.drop(columns=[b]))
+    assert columns_of(given) == {"v": [a, b], "t": [note]}
+
+
+def test_arrays_and_frames_are_matched_by_position_with_a_warning(frame):
+    X = frame[["a", "b", "c"]]
+    by_name, by_position = only(["c", "a"]).fit(X), only([2, 0]).fit(X.to_numpy())
+    expected = np.asarray(by_name.transform(X).blocks["it"])
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        array = by_name.transform(X.to_numpy())
+    with pytest.warns(UserWarning, match="fitted without feature names"):
+        named = by_position.transform(X)
+    for batch in (array, named):
+        np.testing.assert_array_equal(np.asarray(batch.blocks["it"]), expected)
+
+
+def test_output_may_be_configured_and_stays_a_batch(frame):
+    for transform in ("pandas", "polars", "default", None):
+        transformer = only(["a"]).set_output(transform=transform)
+        assert isinstance(transformer.fit_transform(frame), ModalityBatch)
+        scaler = only(["a", "b"], StandardScaler())
+        with config_context(transform_output=transform or "default"):
+            batch = make_pipeline(scaler).set_output(transform="pandas")
+            assert batch.fit_transform(frame).blocks["it"].shape == (N, 2)
 
 
 # ---------------------------------------------------------------- triples
@@ -458,7 +540,8 @@ SENTENCES = [f"this is sentence number {i}" for i in range(30)]
         (pd.Series(SENTENCES, dtype=object), TextModality),
         (pd.Series(["red", "green"] * 15), TabularModality),
         (pd.Series(["dark red", "light green"] * 40), TabularModality),
-        (pd.Series(SENTENCES, dtype="category"), TabularModality),
+        (pd.Series(SENTENCES, dtype="category"), TextModality),
+        (pd.Series(SENTENCES * 2, dtype="category"), TabularModality),
         (pd.Series(range(30)), TabularModality),
         (pd.Series([True, False] * 15), TabularModality),
         (pd.date_range("2020", periods=30).to_series(), TabularModality),
@@ -495,8 +578,9 @@ def test_kind_is_found_from_the_cells(column, kind):
     [
         (cells(*RNG.integers(0, 255, (30, 4, 4), np.uint8)), ["image", "series"]),
         (cells(*RNG.normal(size=(30, 5))), ["vector", "series"]),
-        (cells(*[f"my own photo {i}.png" for i in range(40)]), ["image", "text"]),
-        (cells(*[f"a short talk {i}.wav" for i in range(40)]), ["audio", "text"]),
+        (cells(*[f"my own photo {i}.png" for i in range(40)]), ["image"]),
+        (cells(*[f"a short talk {i}.wav" for i in range(40)]), ["audio"]),
+        (cells(*[f"{i} minutes" for i in range(40)]), ["tabular"]),
     ],
 )
 def test_of_modalities_that_want_a_column_the_first_by_rank_gets_it(column, kinds):

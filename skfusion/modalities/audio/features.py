@@ -14,11 +14,11 @@ __all__ = ["sound_features", "sound_terms"]
 
 QUANTILES = (0.1, 0.5, 0.9)  # quantiles over time
 MEANS = [0, 6, 7, 8, 9]  # of ten statistics of a band: mean, means of the quarters
-CHUNK = 256  # sounds at a time, to bound the memory
+CHUNK = 2**18  # frames at a time, to bound the memory
 
 
 def sound_features(
-    codes: NDArray[np.uint8],
+    codes: NDArray[np.object_],
     length: NDArray[np.integer],
     mean: NDArray[np.floating],
     sd: NDArray[np.floating],
@@ -30,7 +30,7 @@ def sound_features(
 
     Parameters
     ----------
-    codes : ndarray of shape (n_samples, n_frames, n_mels), uint8
+    codes : ndarray of shape (n_samples,) of arrays (n_frames, n_mels), uint8
     length : ndarray of shape (n_samples,)
         Frames that are there; rows without any become zero.
     mean, sd : ndarray of shape (n_mels,)
@@ -40,9 +40,9 @@ def sound_features(
     -------
     features : ndarray of shape (n_samples, 10 * n_mels + 2), float32
     """
-    out = np.zeros((len(codes), 10 * codes.shape[2] + 2), np.float32)
+    out = np.zeros((len(codes), 10 * len(mean) + 2), np.float32)
     for n_frames, rows in _equally_long(length):
-        frames = np.ascontiguousarray(codes[rows, :n_frames].transpose(0, 2, 1))
+        frames = np.ascontiguousarray(np.stack(codes[rows].tolist()).transpose(0, 2, 1))
         ordered = np.sort(frames, axis=2)  # (n, n_mels, n_frames)
         x = frames.astype(np.float32)
         average = (x.mean(axis=2) - mean) / sd
@@ -59,7 +59,7 @@ def sound_features(
 
 
 def sound_terms(
-    codes: NDArray[np.uint8],
+    codes: NDArray[np.object_],
     length: NDArray[np.integer],
     mean: NDArray[np.floating],
     sd: NDArray[np.floating],
@@ -76,7 +76,7 @@ def sound_terms(
     -------
     terms : ndarray of shape (n_samples, n_intervals, n_outputs)
     """
-    n, n_mels = len(codes), codes.shape[2]
+    n, n_mels = len(codes), len(mean)
     n_intervals = -(-int(length.max(initial=1)) // step)
     terms = np.zeros((n, n_intervals, coef.shape[1]))
     own = coef[:-2].reshape(10, n_mels, -1)[MEANS]
@@ -86,7 +86,7 @@ def sound_terms(
         weights[0] = 1 / n_frames
         for weight, part in zip(weights[1:], quarters(n_frames), strict=True):
             weight[part] = 1 / (part.stop - part.start)
-        x = (codes[rows, :n_frames] - mean) / sd
+        x = (np.stack(codes[rows].tolist()) - mean) / sd
         x -= x.mean(axis=(1, 2), keepdims=True)  # the level
         of_rows = interval_terms(
             x, weights, own, scale=np.ones(()), constant=constant, step=step
@@ -101,7 +101,7 @@ def _equally_long(
     """Rows of equal length, a number of frames and a few rows at a time."""
     for n_frames in np.unique(length[length > 0]).tolist():
         rows = np.flatnonzero(length == n_frames)
-        for part in np.array_split(rows, len(rows) // CHUNK + 1):
+        for part in np.array_split(rows, len(rows) * n_frames // CHUNK + 1):
             yield n_frames, part
 
 

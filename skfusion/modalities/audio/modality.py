@@ -24,13 +24,12 @@ from skfusion.modalities.audio.reading import (
     STEP,
     WINDOW,
     are_sounds,
+    decode,
     holds_nothing,
     hop_of,
     log_mel,
     mel_filters,
     probe,
-    read,
-    resample,
 )
 from skfusion.modalities.base import CellModality
 from skfusion.modalities.detection import sample_cells
@@ -38,7 +37,7 @@ from skfusion.network import Encoder
 
 __all__ = ["AudioModality"]
 
-DEFAULT_RATE = 16_000
+LOWEST_RATE, DEFAULT_RATE = 1_000, 16_000
 LONGEST = 10.0  # seconds
 
 
@@ -107,7 +106,7 @@ class AudioModality(CellModality):
         **CellModality._parameter_constraints,
         "sample_rate": [
             StrOptions({"auto"}),
-            Interval(Integral, 1000, None, closed="left"),
+            Interval(Integral, LOWEST_RATE, None, closed="left"),
         ],
         "duration": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "n_mels": [Interval(Integral, 8, 256, closed="both")],
@@ -120,7 +119,7 @@ class AudioModality(CellModality):
     _cell_name = "sound"
     _cell_formats = (
         "a path, the bytes of a WAV, FLAC, OGG or MP3 file, an array of samples, or "
-        "a tuple (samples, rate)."
+        "a tuple (samples, rate)"
     )
 
     def __init__(
@@ -141,7 +140,7 @@ class AudioModality(CellModality):
     @classmethod
     def detect(cls, column: Any) -> bool:
         """Tuples (samples, rate), names of sound files, or their bytes."""
-        cells = sample_cells(column, 20)
+        cells = sample_cells(column)
         return bool(cells) and are_sounds(cells)
 
     def fit(self, X: Any, y: Any = None) -> AudioModality:
@@ -183,7 +182,7 @@ class AudioModality(CellModality):
         rates = Counter(rate for rate, _ in probed if rate)
         if self.sample_rate == "auto":  # of equally common rates, the lowest
             usual = max(rates, key=lambda r: (rates[r], -r), default=DEFAULT_RATE)
-            self.sample_rate_ = min(int(usual), DEFAULT_RATE)
+            self.sample_rate_ = min(max(int(usual), LOWEST_RATE), DEFAULT_RATE)
         else:
             self.sample_rate_ = int(self.sample_rate)
         if self.duration == "auto":
@@ -193,12 +192,17 @@ class AudioModality(CellModality):
         else:
             self.duration_ = float(self.duration)
         block = self._block(names, columns, labels)
-        codes, length = block.arrays["log_mel"], block.arrays["length"]
-        valid = np.arange(codes.shape[2]) < length[..., None]
-        frames = codes[valid & block.present[:, None, None]].astype(np.float32)
-        mean, sd = (frames.mean(0), frames.std(0)) if len(frames) else (0.0, 1.0)
-        self.band_mean_ = np.broadcast_to(mean, self.n_mels) * STEP - RANGE
-        self.band_sd_ = np.maximum(np.broadcast_to(sd, self.n_mels) * STEP, 1.0)
+        counts = np.zeros((self.n_mels, 256), np.int64)
+        for codes in block.arrays["log_mel"].ravel():
+            at = codes + 256 * np.arange(self.n_mels)
+            counts += np.bincount(at.ravel(), minlength=counts.size).reshape(-1, 256)
+        total = counts.sum(axis=1)
+        levels = np.arange(256)
+        mean = counts @ levels / np.maximum(total, 1)
+        square = (counts * (levels - mean[:, None]) ** 2).sum(axis=1)
+        sd = np.where(total, np.sqrt(square / np.maximum(total, 1)), 1.0)
+        self.band_mean_ = mean * STEP - RANGE
+        self.band_sd_ = np.maximum(sd * STEP, 1.0)
         return block
 
     def transform(self, X: Any) -> Block:
@@ -212,10 +216,10 @@ class AudioModality(CellModality):
         Returns
         -------
         block : Block
-            Arrays: ``log_mel`` (n_samples, n_columns, n_frames, n_mels) uint8, where
-            255 is the loudest value of the recording and one unit is 0.31 dB;
-            ``length`` (n_samples, n_columns) int32, frames that are there; ``start``
-            (n_samples, n_columns) int32, frames that were cut off in front.
+            Arrays: ``log_mel`` (n_samples, n_columns) of arrays (n_frames, n_mels)
+            uint8, where 255 is the loudest value of the recording and one unit is 0.31
+            dB; ``length`` (n_samples, n_columns) int32, frames that are there;
+            ``start`` (n_samples, n_columns) int64, frames that were cut off in front.
         """
         check_is_fitted(self)
         return self._block(*self._columns(X, reset=False))
@@ -228,28 +232,24 @@ class AudioModality(CellModality):
     ) -> Block:
         rate = self.sample_rate_
         longest = max(1, round(self.duration_ * rate))  # samples
-        hop = hop_of(rate)
         filters = torch.from_numpy(mel_filters(rate, self.n_mels))
         n, k = len(columns[0]), len(columns)
-        codes = np.zeros((n, k, max(1, longest // hop), self.n_mels), np.uint8)
+        codes = np.empty((n, k), dtype=object)  # of unequal length: padded by batch
         length = np.zeros((n, k), np.int32)
-        start = np.zeros((n, k), np.int32)
+        start = np.zeros((n, k), np.int64)
         failures: list[tuple[Any, str, Exception]] = []
         for j, (name, column) in enumerate(zip(names, columns, strict=True)):
             for i, cell in enumerate(column):
+                codes[i, j] = np.zeros((0, self.n_mels), np.uint8)
                 if holds_nothing(cell):
                     continue
                 try:
-                    sound = resample(*read(cell), rate)
+                    sound, start[i, j] = decode(cell, rate, longest)
                 except READ_ERRORS as error:
                     failures.append((labels[i], name, error))
                     continue
-                # A cut by whole frames keeps the elements' seconds exact.
-                start[i, j] = max(0, len(sound) - longest) // 2 // hop
-                sound = sound[start[i, j] * hop :][:longest]
-                frames = log_mel(sound, rate, filters)
-                codes[i, j, : len(frames)] = frames
-                length[i, j] = len(frames)
+                codes[i, j] = log_mel(sound, rate, filters)
+                length[i, j] = len(codes[i, j])
         self._unreadable(failures)
         arrays = {"log_mel": codes, "length": length, "start": start}
         return Block(arrays, length.max(axis=1) > 0)
@@ -357,7 +357,7 @@ class AudioModality(CellModality):
         """Give frames the mean loudness of each band in the training sounds."""
         codes = block.arrays["log_mel"].copy()
         length = block.arrays["length"]
-        mean = np.round((self.band_mean_ + RANGE) / STEP).astype(codes.dtype)
+        mean = np.round((self.band_mean_ + RANGE) / STEP).astype(np.uint8)
         for i in np.flatnonzero(hidden.any(axis=1)).tolist():
             spans = [name[-2:] for name in names[i]]
             keys = [name[:-2] for name in names[i]]  # the column, where there are more
@@ -369,7 +369,8 @@ class AudioModality(CellModality):
                 own = [s for s, key in zip(spans, keys, strict=True) if key == keys[k]]
                 a_frame = (own[-1][1] - own[0][0]) / length[i, j]  # seconds
                 start, end = (round((s - own[0][0]) / a_frame) for s in spans[k])
-                codes[i, j, start:end] = mean
+                codes[i, j] = codes[i, j].copy()
+                codes[i, j][start:end] = mean
         return Block({**block.arrays, "log_mel": codes}, block.present, block.cells)
 
     def content(
@@ -381,4 +382,4 @@ class AudioModality(CellModality):
         if len(elements.index[0]) == 3:
             own = [name[0] == elements.index[0][0] for name in elements.index]
             elements = elements[own]
-        return "frames", elements, block.arrays["log_mel"][row, first, : length[first]]
+        return "frames", elements, block.arrays["log_mel"][row, first]

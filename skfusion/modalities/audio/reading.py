@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
-import os
+import re
 import struct
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any, BinaryIO
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -17,8 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skfusion._validation import shorten
+from skfusion.modalities.audio.files import check_rate, is_file, open_sound, read_part
 from skfusion.modalities.base import is_absent
-from skfusion.modalities.detection import are_paths
+from skfusion.modalities.detection import are_paths, most
 
 __all__ = [
     "HOP",
@@ -27,13 +28,12 @@ __all__ = [
     "STEP",
     "WINDOW",
     "are_sounds",
+    "decode",
     "holds_nothing",
     "hop_of",
     "log_mel",
     "mel_filters",
     "probe",
-    "read",
-    "resample",
 ]
 
 WINDOW, HOP = 0.025, 0.010  # seconds: a frame of speech, and the step between two
@@ -41,20 +41,26 @@ LOWEST = 30.0  # Hz; below lie rumble and the direct current
 RANGE = 80.0  # dB kept below the loudest mel value of a recording
 STEP = RANGE / 255  # dB a code: log-mel values are stored as uint8
 MAX_CHANNELS = 32
+MARGIN = 256  # samples at the lower rate that resampling sees on each side of a cut
 READ_ERRORS = (OSError, ValueError, TypeError, soundfile.LibsndfileError, struct.error)
 
 ENDINGS = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aiff", ".aif"})
 #: How the bytes of such files begin.
-MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"FORM")
+MAGIC = re.compile(
+    rb"RIFF....WAVE|RF64....WAVE|FORM....AIF[FC]|fLaC|OggS|ID3|\xff[\xfa\xfb\xf2\xf3]",
+    re.DOTALL,
+)
 
 
 def are_sounds(cells: Sequence[Any]) -> bool:
     """Tell whether a sample of cells looks like sounds of one sort."""
-    if all(isinstance(c, tuple) and len(c) == 2 and np.isscalar(c[1]) for c in cells):
-        return True
-    if all(isinstance(c, bytes) for c in cells):
-        return cells[0].startswith(MAGIC)
-    return are_paths(cells, ENDINGS)
+    return bool(
+        most(lambda c: isinstance(c, bytes) and MAGIC.match(c), cells)
+        or most(
+            lambda c: isinstance(c, tuple) and len(c) == 2 and np.isscalar(c[1]), cells
+        )
+        or are_paths(cells, ENDINGS)
+    )
 
 
 def hop_of(rate: int) -> int:
@@ -132,93 +138,89 @@ def holds_nothing(cell: Any) -> bool:
     return is_absent(cell) or (isinstance(cell, str) and not cell.strip())
 
 
-def _open(cell: Any) -> BinaryIO | None:
-    """The file behind a cell, or None if the cell is not one."""
-    if isinstance(cell, bytes | bytearray | memoryview):
-        return io.BytesIO(cell)
-    if isinstance(cell, str | os.PathLike):
-        if not os.path.isfile(cell):
-            raise FileNotFoundError(f"there is no file {os.fspath(cell)!r}.")
-        return open(cell, "rb")
-    return None
-
-
 def probe(cell: Any) -> tuple[int | None, int | None]:
     """Rate and number of samples of a cell, as far as they are known without decoding.
 
-    What cannot be read counts for nothing here: `read` will say why.
+    What cannot be read counts for nothing here: `decode` will say why.
     """
     try:
-        file = None if holds_nothing(cell) else _open(cell)
-        if file is not None:
-            with file:
-                info = soundfile.info(file)
-            return info.samplerate, info.frames
+        if holds_nothing(cell):
+            return None, None
+        if is_file(cell):
+            with open_sound(cell, whole=False) as sound:
+                return sound.samplerate, sound.frames
         samples, rate = _split(cell)
         return rate, max(np.shape(samples), default=None)
     except READ_ERRORS:
         return None, None
 
 
-def read(cell: Any) -> tuple[NDArray[np.float32], int | None]:
-    """Decode a cell to mono samples (n_samples,) and their rate, None if not told."""
-    file = _open(cell)
-    if file is None:
-        samples, rate = _split(cell)
-        return _mono(np.asarray(samples)), rate
-    with file:
-        raw = file.read()
-    _check_complete(raw)
-    try:
-        with soundfile.SoundFile(io.BytesIO(raw)) as sound:
-            announced, rate = sound.frames, sound.samplerate
-            samples = sound.read(dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(
-            f"it is not a sound file, or it is damaged ({error.error_string})"
-        ) from error
-    # Only an MP3 with this tag says how long it is, and its encoder's delay is vague.
-    if sound.format == "MP3":
-        tagged = b"Xing" in raw or b"Info" in raw
-        announced = int(0.98 * announced) - 2304 if tagged else 0
-    if len(samples) < announced:
-        raise ValueError(
-            f"the file is truncated: it announces {announced} frames of sound, but "
-            f"holds only {len(samples)}."
-        )
-    return _mono(samples), rate
+def decode(cell: Any, target: int, longest: int) -> tuple[NDArray[np.float32], int]:
+    """Decode the middle of a sound to mono samples at another rate.
 
+    No more is read than is kept, and a little on both sides.
 
-def _check_complete(raw: bytes) -> None:
-    """Raise if a file is shorter than its own header says.
+    Parameters
+    ----------
+    cell : path, bytes of a file, samples, or (samples, rate)
+    target : int
+        Sample rate in Hz; also that of a cell that does not tell its own.
+    longest : int
+        Samples that are kept.
 
-    libsndfile reads what there is of a truncated WAV, AIFF or OGG file as if it were
-    all, so their structure is followed here.
+    Returns
+    -------
+    sound : ndarray of shape (n_samples,), at most `longest` of them
+    n_skipped : int
+        Frames that were cut off in front: a cut by whole frames keeps the seconds of
+        the elements exact.
     """
-    announced = len(raw)
-    if raw[:4] == b"RIFF" and raw[8:12] == b"WAVE":
-        position = 12
-        while position + 8 <= len(raw):
-            name, size = struct.unpack_from("<4sI", raw, position)
-            # Programs that write to a pipe leave 0 or a huge size: it says nothing.
-            if name == b"data":
-                announced = position + 8 + size if size < 0x7FFFF000 else announced
-                break
-            position += 8 + size + size % 2
-    elif raw[:4] == b"FORM" and len(raw) >= 8:
-        announced = 8 + struct.unpack_from(">I", raw, 4)[0]
-    elif raw[:4] == b"OggS":
-        page = raw.rfind(b"OggS\0")
-        segments = raw[page + 26] if len(raw) > page + 26 else 0
-        table = raw[page + 27 : page + 27 + segments]
-        # The last page must be whole, and carry the mark "end of stream".
-        if not raw[page + 5] & 4 or page + 27 + segments + sum(table) > len(raw):
-            raise ValueError("the file is truncated: its last OGG page is not there.")
-    if len(raw) < announced:
-        raise ValueError(
-            f"the file is truncated: its header announces {announced} bytes, but it "
-            f"has only {len(raw)}."
-        )
+    if is_file(cell):
+        with open_sound(cell, whole=True) as file:
+            n, rate = file.frames, file.samplerate
+            cut = _Cut.of(n, rate, target, longest)
+            samples = read_part(file, cut.first, cut.last)
+        channels = 1
+    else:
+        values, own_rate = _split(cell)
+        rate = own_rate or target
+        samples, channels = _check_samples(np.asarray(values))
+        n = samples.shape[1 - channels] if samples.ndim == 2 else len(samples)
+        cut = _Cut.of(n, rate, target, longest)
+        part = slice(cut.first, cut.last)
+        samples = samples[:, part] if channels == 0 else samples[part]
+    sound = _resample(_mono(samples, channels), rate, target)[cut.lead :][:longest]
+    if not len(sound):
+        raise ValueError("the file is truncated: its middle is not there.")
+    return sound, cut.n_skipped
+
+
+class _Cut(NamedTuple):
+    """Which samples of a sound are read.
+
+    first, last : samples at its own rate
+    lead : samples at the new rate to drop in front
+    n_skipped : frames that are cut off in front
+    """
+
+    first: int
+    last: int
+    lead: int
+    n_skipped: int
+
+    @classmethod
+    def of(cls, n: int, rate: int, target: int, longest: int) -> _Cut:
+        n_resampled = n * target // rate
+        if n_resampled <= longest:
+            return cls(0, n, 0, 0)
+        n_skipped = (n_resampled - longest) // 2 // hop_of(target)
+        begin = n_skipped * hop_of(target)
+        margin = math.ceil(MARGIN * max(1, rate / target))
+        common = math.gcd(rate, target)  # of the rates, so that `lead` is exact
+        steps = max(0, begin * rate // target - margin) // (rate // common)
+        first = steps * (rate // common)
+        last = -(-(begin + longest) * rate // target) + margin
+        return cls(first, min(n, last), begin - steps * (target // common), n_skipped)
 
 
 def _split(cell: Any) -> tuple[Any, int | None]:
@@ -237,15 +239,19 @@ def _split(cell: Any) -> tuple[Any, int | None]:
             f"{[type(part).__name__ for part in cell[:3]]}.{hint}"
         )
     rate = cell[1]
-    if not isinstance(rate, Real) or not 1 <= float(rate) <= 1e7:
-        raise ValueError(f"the sample rate must be a number of Hz, got {rate!r}.")
+    if not isinstance(rate, Real):
+        raise TypeError(f"the sample rate must be a number of Hz, got {shorten(rate)}.")
+    check_rate(float(rate))
     return cell[0], round(float(rate))
 
 
-def _mono(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Check samples, and average their channels, the shorter of two axes."""
+def _check_samples(samples: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Samples (T,), (T, channels) or (channels, T), and the axis of the channels.
+
+    The shorter of two axes is that of the channels.
+    """
     if samples.ndim == 0:
-        raise TypeError(f"a single value ({str(samples)[:40]}) is no sound.")
+        raise TypeError(f"a single value ({shorten(samples.item())}) is no sound.")
     if samples.dtype.kind not in "fiu":
         raise TypeError(
             f"samples must be float or integer numbers, got dtype {samples.dtype}."
@@ -255,27 +261,31 @@ def _mono(samples: NDArray[Any]) -> NDArray[np.float32]:
             f"samples must have shape (T,), (T, channels) or (channels, T), got "
             f"{samples.shape}."
         )
+    channels = 1 if samples.ndim == 1 else int(np.argmin(samples.shape))
+    if samples.ndim == 2 and samples.shape[channels] > MAX_CHANNELS:
+        raise ValueError(
+            f"an array of shape {samples.shape} would be a sound of "
+            f"{samples.shape[channels]} channels; at most {MAX_CHANNELS} are read."
+        )
+    return samples, channels
+
+
+def _mono(samples: NDArray[Any], channels: int) -> NDArray[np.float32]:
+    """Average the channels; the level says nothing, and becomes 1."""
     if samples.size == 0:
         raise ValueError("the sound has no samples.")
-    if samples.ndim == 2:
-        channels = int(np.argmin(samples.shape))
-        if samples.shape[channels] > MAX_CHANNELS:
-            raise ValueError(
-                f"an array of shape {samples.shape} would be a sound of "
-                f"{samples.shape[channels]} channels; at most {MAX_CHANNELS} are read."
-            )
     if samples.dtype.kind == "f" and not np.isfinite(samples).all():
         bad = int((~np.isfinite(samples)).sum())
         raise ValueError(f"{bad} of its samples are NaN or infinite.")
     peak = max(float(samples.max()), -float(samples.min()))
-    samples = (samples / (peak or 1.0)).astype(np.float32)  # the level says nothing
+    samples = (samples / (peak or 1.0)).astype(np.float32)
     return samples if samples.ndim == 1 else samples.mean(axis=channels)
 
 
-def resample(
-    sound: NDArray[np.float32], rate: int | None, target: int
+def _resample(
+    sound: NDArray[np.float32], rate: int, target: int
 ) -> NDArray[np.float32]:
-    if rate is None or rate == target:
+    if rate == target:
         return sound
     resampled = soxr.resample(sound, rate, target)
     return resampled if len(resampled) else sound[:1]

@@ -135,7 +135,7 @@ class ImageModality(CellModality):
     @classmethod
     def detect(cls, column: Any) -> bool:
         """Pictures, names of image files, their bytes, or arrays with channels."""
-        cells = sample_cells(column, 20)
+        cells = sample_cells(column)
         return bool(cells) and are_pictures(cells)
 
     def fit(self, X: Any, y: Any = None) -> ImageModality:

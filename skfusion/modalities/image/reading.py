@@ -6,18 +6,21 @@ import io
 import itertools
 import os
 import struct
+import threading
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from skfusion._validation import shorten
 from skfusion.modalities.base import is_absent
-from skfusion.modalities.detection import are_paths
+from skfusion.modalities.detection import are_paths, most
 
 __all__ = [
     "READ_ERRORS",
@@ -33,7 +36,7 @@ __all__ = [
 READ_ERRORS = (
     *(OSError, EOFError, ValueError, TypeError, SyntaxError, OverflowError),
     *(LookupError, AttributeError, struct.error, zlib.error),
-    Image.DecompressionBombError,
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
 #: Values that sensors and file formats call white.
 WHITES = (1, 255, 1023, 4095, 16383, 65535)
@@ -42,6 +45,19 @@ ENDINGS = frozenset(
     e for e, kind in Image.registered_extensions().items() if kind in Image.OPEN
 ) - {".pdf", ".mpg", ".mpeg"}
 THREADED = 64  # files a piece of work of one thread
+STRIPE = 2**21  # pixels that are converted at a time
+#: Pictures of more pixels than a stripe are decoded one at a time.
+_large_picture = threading.Lock()
+#: How EXIF says that a picture must be turned to stand upright.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 REMEDY = "pass pictures as (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)."
 
 
@@ -57,14 +73,16 @@ def is_encoded(cell: Any) -> bool:
 
 def are_pictures(cells: Sequence[Any]) -> bool:
     """Tell whether a sample of cells looks like pictures of one sort."""
-    if all(isinstance(c, Image.Image) for c in cells) or are_paths(cells, ENDINGS):
+    if are_paths(cells, ENDINGS) or most(lambda c: isinstance(c, Image.Image), cells):
         return True
-    if all(isinstance(c, bytes) for c in cells):
-        return sides(cells[0]) is not None
-    return all(
-        isinstance(c, np.ndarray)
-        and (c.ndim == 3 or (c.ndim == 2 and c.dtype == np.uint8))
-        for c in cells
+    if most(lambda c: isinstance(c, bytes), cells):
+        return any(isinstance(c, bytes) and sides(c) is not None for c in cells[:20])
+    return most(
+        lambda c: (
+            isinstance(c, np.ndarray)
+            and (c.ndim == 3 or (c.ndim == 2 and c.dtype == np.uint8))
+        ),
+        cells,
     )
 
 
@@ -135,16 +153,18 @@ class PictureReader:
             return cell  # small stacks come by the thousand: spare Pillow the trip
         if is_encoded(cell):
             with _open(cell) as image:
-                # JPEG can be decoded at 1/2, 1/4 or 1/8; the rest is done below
+                # JPEG can be decoded at 1/2, 1/4 or 1/8.
                 image.draft(None, (2 * self.size, 2 * self.size))
-                content = _decode(image)
-        else:
-            content = _decode(cell) if isinstance(cell, Image.Image) else cell
-        if not isinstance(content, Image.Image):
-            content = Image.fromarray(self._eight_bits(_as_array(content)))
-        return self._square(_opaque(content))
+                with _one_at_a_time(image):
+                    return self._padded(self._resized(image))
+        if isinstance(cell, Image.Image):
+            return self._padded(self._resized(cell))
+        image = Image.fromarray(self._eight_bits(_as_array(cell), self.levels))
+        return self._padded(self._resized(image))
 
-    def _eight_bits(self, array: NDArray[Any]) -> NDArray[np.uint8]:
+    def _eight_bits(
+        self, array: NDArray[Any], levels: dict[str, tuple[float, float]]
+    ) -> NDArray[np.uint8]:
         """Check the shape of an array and bring its values into 0 to 255."""
         if array.size == 0:
             raise ValueError(f"the array is empty, of shape {array.shape}.")
@@ -162,22 +182,84 @@ class PictureReader:
         if array.dtype == np.bool_:
             return array * np.uint8(255)
         kind, low, high = _extent(array)
-        black, white = self.levels.get(kind) or _levels(kind, low, high)
-        if max(black - low, high - white) > white - black:
+        black, white = levels.get(kind) or _levels(kind, low, high)
+        half = white / 2 - black / 2  # of 1e308 and its opposite, the whole overflows
+        if max(black / 2 - low / 2, high / 2 - white / 2) > half:
             raise ValueError(
                 f"its values lie in [{low:g}, {high:g}], but those of the training "
                 f"pictures in [{black:g}, {white:g}]; scale them in the same way."
             )
-        scaled = (array.astype(np.float64) - black) * (255 / (white - black))
-        return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        out = np.empty(array.shape, np.uint8)
+        lines = max(1, STRIPE // array[:1].size)
+        for top in range(0, len(array), lines):
+            some = array[top : top + lines].astype(np.float64)
+            share = (some / 2 - black / 2) / half
+            out[top : top + lines] = np.clip(np.rint(255 * share), 0, 255)
+        return out
 
-    def _square(self, image: Image.Image) -> NDArray[np.uint8]:
+    def _resized(self, image: Image.Image) -> Image.Image:
+        """Decode, convert, and reduce to the size of the square, upright.
+
+        Large pictures are converted in stripes, so that no other copy of them is made.
+        """
+        if not all(image.size):
+            raise ValueError(f"it has no pixels: {image.height} x {image.width}.")
+        try:
+            image.load()
+        except READ_ERRORS as error:
+            cause = str(error).rstrip(".")
+            raise ValueError(f"Pillow cannot decode it: {cause}.") from error
         scale = self.size / max(image.size)
         width, height = (max(1, round(side * scale)) for side in image.size)
-        if image.size != (width, height):
-            how = Image.Resampling.BICUBIC
-            image = image.resize((width, height), how, reducing_gap=2.0)
+        # As in Pillow, first by whole numbers to twice the size at least.
+        by = max(1, image.width // (2 * width)), max(1, image.height // (2 * height))
+        step = max(1, STRIPE // (image.width * by[1])) * by[1]
+        levels = self._levels_of(image)
+        stripes = [
+            self._converted(image, top, top + step, levels).reduce(by)
+            for top in range(0, image.height, step)
+        ]
+        small = stripes[0]
+        if len(stripes) > 1:
+            whole = sum(stripe.height for stripe in stripes)
+            small = Image.new(small.mode, (small.width, whole))
+            for i, stripe in enumerate(stripes):
+                small.paste(stripe, (0, i * step // by[1]))
+        if small.size != (width, height):
+            box = (0, 0, image.width / by[0], image.height / by[1])
+            small = small.resize((width, height), Image.Resampling.BICUBIC, box)
+        turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return small if turn is None else small.transpose(turn)
+
+    def _levels_of(self, image: Image.Image) -> dict[str, tuple[float, float]]:
+        """`levels`, where they are unknown those that the whole picture suggests."""
+        kind = "float" if image.mode == "F" else "integer"
+        if not _is_deep(image) or kind in self.levels:
+            return self.levels
+        if image.mode in ("I", "F", "I;16"):
+            low, high = (float(np.asarray(x)) for x in image.getextrema())
+        else:
+            _, low, high = _extent(np.asarray(image))
+        return {kind: _levels(kind, low, high)}
+
+    def _converted(
+        self,
+        image: Image.Image,
+        top: int,
+        bottom: int,
+        levels: dict[str, tuple[float, float]],
+    ) -> Image.Image:
+        """Some lines of a picture, opaque, in 8 bits a channel."""
+        if top or bottom < image.height:
+            image = image.crop((0, top, image.width, min(bottom, image.height)))
+        if _is_deep(image):
+            image = Image.fromarray(self._eight_bits(np.asarray(image), levels))
+        return _opaque(image)
+
+    def _padded(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Pad to a square with the colour of the border."""
         picture = np.asarray(image)
+        width, height = image.size
         if height == width:
             return picture
         touching = (0, slice(None)) if width > height else (slice(None), 0)
@@ -195,12 +277,14 @@ def _open(cell: Any) -> Image.Image:
     """Open a path or the bytes of a file; the pixels are not decoded yet."""
     if isinstance(cell, str | os.PathLike):
         name = os.fspath(cell)
-        if not os.path.exists(name):
+        if not os.path.isfile(name):
+            fault = "is no regular file" if os.path.exists(name) else "does not exist"
             raise FileNotFoundError(
-                f"the file {name!r} does not exist (looked from {os.getcwd()!r})."
+                f"the file {shorten(name)} {fault} (looked from "
+                f"{shorten(os.getcwd())})."
             )
         source: Any = name
-        what = f"the file {name!r}"
+        what = f"the file {shorten(name)}"
     else:
         source, what = io.BytesIO(cell), f"its {len(cell)} bytes"
     try:
@@ -209,14 +293,17 @@ def _open(cell: Any) -> Image.Image:
         raise ValueError(f"Pillow knows no picture format like {what}.") from error
 
 
-def _decode(image: Image.Image) -> Image.Image | NDArray[Any]:
-    """Decode, and turn upright as the EXIF data say; an array if not of 8 bits."""
-    try:
-        upright = ImageOps.exif_transpose(image)
-        return np.asarray(upright) if _is_deep(upright) else upright
-    except READ_ERRORS as error:
-        cause = str(error).rstrip(".")
-        raise ValueError(f"Pillow cannot decode it: {cause}.") from error
+@contextmanager
+def _one_at_a_time(image: Image.Image) -> Iterator[None]:
+    """Refuse pictures of too many pixels; of large ones, let only one be decoded."""
+    n_pixels, most = image.width * image.height, Image.MAX_IMAGE_PIXELS
+    if most is not None and n_pixels > most:
+        raise ValueError(
+            f"it has {image.height} x {image.width} pixels, and at most {most} are "
+            "decoded (PIL.Image.MAX_IMAGE_PIXELS); reduce it."
+        )
+    with _large_picture if n_pixels > STRIPE else nullcontext():
+        yield
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -238,7 +325,10 @@ def _raw(cell: Any) -> NDArray[Any]:
     """Values of a cell that is not stored in 8 bits; empty where it is."""
     if is_encoded(cell):
         with _open(cell) as image:
-            return _raw(image)
+            if not _is_deep(image):
+                return np.empty(0, np.uint8)
+            with _one_at_a_time(image):
+                return np.asarray(image)
     if isinstance(cell, Image.Image):
         return np.asarray(cell) if _is_deep(cell) else np.empty(0, np.uint8)
     return _as_array(cell)
@@ -260,7 +350,7 @@ def _levels(kind: str, low: float, high: float) -> tuple[float, float]:
             return 0.0, float(white)
     if low >= -1 and high <= 1:
         return -1.0, 1.0
-    return low, max(high, low + 1e-6)
+    return low, high if high > low else low + max(1e-6, 1e-6 * abs(low))
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -269,8 +359,8 @@ def _opaque(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
-    grey = image.mode in ("1", "L")
-    return image.convert("L" if grey else "RGB")
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def read_all(

@@ -98,7 +98,7 @@ class SeriesModality(CellModality):
     has_elements = True
     detection_rank = 40
     _cell_name = "series"
-    _cell_formats = "numbers of shape (T,) or (channels, T)."
+    _cell_formats = "numbers of shape (T,) or (channels, T)"
 
     def __init__(
         self,

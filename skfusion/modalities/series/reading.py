@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skfusion._validation import shorten
+from skfusion.modalities.columns import CELL_ERRORS, holds_complex
+
 __all__ = [
     "READ_ERRORS",
     "fill_gaps",
@@ -16,20 +19,21 @@ __all__ = [
     "wrong_channels",
 ]
 
-READ_ERRORS = (ValueError, TypeError)
+READ_ERRORS = CELL_ERRORS
+LARGEST = 1e300  # of which sums are finite
 
 
 def read(cell: Any) -> NDArray[np.float64] | None:
     """Read a cell to (channels, T) with NaN as gaps; None if it holds no number."""
     if isinstance(cell, str | bytes) or np.ndim(cell) == 0:
         raise TypeError(
-            f"a single value of type {type(cell).__name__} ({str(cell)[:40]!r}) is no "
+            f"a single value of type {type(cell).__name__} ({shorten(cell, 40)}) is no "
             "series. Where each column is one step, pass the frame's values as array."
         )
     if hasattr(cell, "to_numpy"):
         cell = cell.to_numpy()
     array = cell if isinstance(cell, np.ma.MaskedArray) else np.asarray(cell)
-    if array.dtype.kind not in "fiubO":
+    if array.dtype.kind not in "fiubO" or holds_complex(array):
         raise TypeError(f"an array of dtype {array.dtype} holds no real numbers.")
     array = np.ma.filled(np.ma.asarray(array, dtype=np.float64), np.nan)
     if array.ndim > 2:
@@ -38,6 +42,12 @@ def read(cell: Any) -> NDArray[np.float64] | None:
     if np.isinf(array).any():
         channel, step = np.argwhere(np.isinf(array))[0]
         raise ValueError(f"step {step} of channel {channel} is infinite.")
+    if (np.abs(array) > LARGEST).any():
+        channel, step = np.argwhere(np.abs(array) > LARGEST)[0]
+        raise ValueError(
+            f"step {step} of channel {channel} is {array[channel, step]:g}; at most "
+            f"{LARGEST:g} is read."
+        )
     numbers = np.flatnonzero(~np.isnan(array).all(axis=0))
     return array[:, : numbers[-1] + 1] if len(numbers) else None
 

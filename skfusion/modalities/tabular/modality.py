@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar
@@ -15,21 +16,24 @@ from sklearn.utils.validation import check_is_fitted
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
 from skfusion.modalities.base import Modality
-from skfusion.modalities.columns import (
-    DATE_PARTS,
-    column_kind,
-    date_numbers,
-    read_codes,
-    read_columns,
-    read_labels,
-    read_numbers,
-)
+from skfusion.modalities.columns import read_columns
+from skfusion.modalities.detection import plain_cells
 from skfusion.modalities.scaling import learn_scale, smooth_clip
 from skfusion.modalities.tabular.encoder import (
     CategoryTokens,
     NumberTokens,
     TabularEncoder,
     grouping,
+)
+from skfusion.modalities.tabular.parsing import holds_numbers
+from skfusion.modalities.tabular.reading import (
+    Parts,
+    count_labels,
+    learn_column,
+    read_codes,
+    read_parts,
+    remark_unique,
+    stack_parts,
 )
 from skfusion.network import Encoder
 
@@ -52,9 +56,13 @@ class TabularModality(Modality):
 
     Numbers, booleans and time spans (in seconds) are scaled by median and
     interquartile range and clipped smoothly to (-3, 3). Dates become numbers (seconds
-    since 1970, year, month, day, weekday, hour). Everything else is a category;
-    categories that training did not see share one code. Missing cells are normal and
-    say so; a row whose every cell is missing is absent.
+    since 1970, year, month, day, weekday, hour); of dates with a time zone, the hour
+    and the day are those of the time zone of `fit`, or of UTC where that had several.
+    Text is read as numbers ("$1,234.50", "29 %", "10:30") or dates ("31/12/2020",
+    "5 Jan 2020 10:30") where nearly all cells of a column hold such; the others are
+    missing, with one warning. Everything else is a category; categories that training
+    did not see share one code. Missing cells are normal and say so; a row whose every
+    cell is missing is absent.
 
     Parameters
     ----------
@@ -70,6 +78,12 @@ class TabularModality(Modality):
     max_tokens : int, default=64
         Where there are more numbers, or more categories, than this, neighbouring
         columns share a token.
+
+    Notes
+    -----
+    Whole numbers written as text stay categories where they have few values. To keep
+    others from being read, convert the column to the type "category". Strings of which
+    nearly all occur once say next to nothing as a category: a warning says what to do.
 
     Attributes
     ----------
@@ -103,6 +117,7 @@ class TabularModality(Modality):
 
     short_name = "tabular"
     has_elements = True
+    detection_rank = 45
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_bins": [Interval(Integral, 1, None, closed="left")],
         "min_frequency": [Interval(Integral, 1, None, closed="left")],
@@ -130,6 +145,11 @@ class TabularModality(Modality):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    @classmethod
+    def detect(cls, column: Any) -> bool:
+        """Text that holds numbers or dates; what nothing detects is a table anyway."""
+        return holds_numbers(plain_cells(column))
+
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> TabularModality:
         """Learn the kinds of the columns, their scales and their categories.
@@ -148,16 +168,39 @@ class TabularModality(Modality):
         ValueError
             Where a number is infinite.
         """
+        self._fit(X)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X: Any, y: Any = None) -> Block:
+        """Fit, and transform the same rows while reading every cell only once.
+
+        Parameters
+        ----------
+        X : DataFrame, Series or array-like of shape (n_samples, n_features)
+        y : ignored
+
+        Returns
+        -------
+        block : Block
+        """
+        return self._to_block(*self._fit(X))
+
+    def _fit(self, X: Any) -> tuple[list[pd.Series], Parts]:
+        """Learn from the rows; return their columns and the numbers in them."""
         columns = read_columns(self, X, reset=True)
-        self.kinds_ = [column_kind(column) for column in columns]
-        parts = self._number_parts(columns)
+        learned = [learn_column(column) for column in columns]
+        self.kinds_ = [kind for kind, _ in learned]
+        self._readers = [reader for _, reader in learned]
+        remarks: list[str] = []
+        parts = read_parts(columns, self._readers, remarks.append, fitting=True)
         # A part of a date that never changes (the hour, mostly) says nothing.
         self._number_names = [
             name
             for name, x in parts.items()
             if name[1] in ("", "seconds") or np.nanmin(x) < np.nanmax(x)
         ]
-        numbers = _stack(parts, self._number_names, n_rows=len(columns[0]))
+        numbers = stack_parts(parts, self._number_names, n_rows=len(columns[0]))
         self._center, self._factor = learn_scale(numbers, robust=True)
         scaled = self._scale(numbers)
         n_bins = max(1, min(self.n_bins, _MAX_BINS // max(len(scaled.T), 1)))
@@ -166,13 +209,16 @@ class TabularModality(Modality):
         self.categories_: dict[Any, NDArray[np.object_]] = {}
         self._counts: list[NDArray[np.int64]] = []
         for column in self._category_columns(columns):
-            self.categories_[column.name], counts = self._learn_categories(column)
+            frequency, n_missing = count_labels(column)
+            remark_unique(column, frequency, remarks.append)
+            self.categories_[column.name], counts = self._choose(frequency, n_missing)
             self._counts.append(counts)
+        _warn(remarks)
         self._codes: list[dict[str | None, int]] = [
             {None: _MISSING} | {c: code for code, c in enumerate(known, start=_FIRST)}
             for known in self.categories_.values()
         ]
-        return self
+        return columns, parts
 
     def transform(self, X: Any) -> Block:
         """Scale the numbers and code the categories.
@@ -195,8 +241,15 @@ class TabularModality(Modality):
         """
         check_is_fitted(self)
         columns = read_columns(self, X, reset=False)
-        parts = self._number_parts(columns)
-        scaled = self._scale(_stack(parts, self._number_names, n_rows=len(columns[0])))
+        remarks: list[str] = []
+        parts = read_parts(columns, self._readers, remarks.append)
+        _warn(remarks)
+        return self._to_block(columns, parts)
+
+    def _to_block(self, columns: list[pd.Series], parts: Parts) -> Block:
+        scaled = self._scale(
+            stack_parts(parts, self._number_names, n_rows=len(columns[0]))
+        )
         missing = np.isnan(scaled)
         scaled[missing] = 0
         codes = np.zeros((len(scaled), len(self.categories_)), dtype=np.int32)
@@ -319,54 +372,26 @@ class TabularModality(Modality):
             if kind == "category"
         ]
 
-    def _number_parts(
-        self, columns: list[pd.Series]
-    ) -> dict[tuple[Any, str], NDArray[np.float64]]:
-        """The number columns, and the parts of the dates, under (column, part)."""
-        parts = {}
-        for column, kind in zip(columns, self.kinds_, strict=True):
-            if kind == "number":
-                parts[column.name, ""] = read_numbers(column)
-            elif kind == "date":
-                dates = date_numbers(column)
-                for part, x in zip(DATE_PARTS, dates.T, strict=True):
-                    parts[column.name, part] = x
-        return parts
-
     def _scale(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         """Centre, scale, and clip smoothly; NaN stays NaN."""
         with np.errstate(over="ignore"):
             z = smooth_clip((numbers - self._center) * self._factor)
         return z.astype(np.float32)
 
-    def _learn_categories(
-        self, column: pd.Series
+    def _choose(
+        self, frequency: pd.Series, n_missing: int
     ) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
         """The categories to tell apart, and how many rows have each code."""
-        labels = pd.Series(read_labels(column), dtype=object)
-        frequency = (
-            labels.value_counts()
-            .sort_index()
-            .sort_values(ascending=False, kind="stable")
-        )
         kept = frequency[frequency >= self.min_frequency].iloc[: self.max_categories]
-        n_missing = int(labels.isna().sum())
-        n_unknown = len(labels) - n_missing - int(kept.sum())
+        n_unknown = int(frequency.sum() - kept.sum())
         counts = np.array([n_missing, n_unknown, *kept])
         return kept.index.to_numpy(dtype=object), counts
 
 
-def _stack(
-    parts: dict[tuple[Any, str], NDArray[np.float64]],
-    names: list[tuple[Any, str]],
-    *,
-    n_rows: int,
-) -> NDArray[np.float64]:
-    """Some of the numbers as one matrix (n_rows, n_numbers)."""
-    out = np.empty((n_rows, len(names)))
-    for i, name in enumerate(names):
-        out[:, i] = parts[name]
-    return out
+def _warn(remarks: list[str]) -> None:
+    """One warning of all that a user should know of the columns."""
+    if remarks:
+        warnings.warn(f"TabularModality: {'; '.join(remarks)}.", stacklevel=4)
 
 
 def _bin_edges(x: NDArray[np.float32], n_bins: int) -> NDArray[np.float32]:

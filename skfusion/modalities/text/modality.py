@@ -13,9 +13,10 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
+from skfusion._validation import shorten
 from skfusion.batch import Block
 from skfusion.modalities.base import CellModality, is_absent
-from skfusion.modalities.detection import sample_cells
+from skfusion.modalities.detection import TEXTS, looks_like, most, sample_cells
 from skfusion.modalities.text.encoder import TextEncoder
 from skfusion.modalities.text.features import TextFeatures
 from skfusion.modalities.text.reading import (
@@ -23,6 +24,7 @@ from skfusion.modalities.text.reading import (
     SEPARATOR,
     Tokens,
     clean,
+    count_words,
     hash_char_ngrams,
     split_words,
     tokenise,
@@ -40,12 +42,12 @@ class TextModality(CellModality):
 
     Cells are `str`. They are cleaned (markup and entities, Unicode NFKC, white space),
     the texts of several columns are joined in order, and split into words, "!", "?" and
-    emoji; each Han or Kana character is a word. The tokens are the words: the token of
-    a word is its embedding, plus those of the n-grams which begin at it, plus that of
-    its column where there are several. Words that are rare or were never seen in `fit`
-    are read by their hashed character n-grams, runs of 3 and 4 characters, so that a
-    misspelt or a new word still says something. None, NaN and text of no visible
-    character are absent.
+    emoji. In scripts without spaces (Chinese, Japanese, Thai, Khmer, ...) each
+    character is a word, and n-grams are those of characters. The tokens are the words:
+    the token of a word is its embedding, plus those of the n-grams which begin at it,
+    plus that of its column where there are several. Rare and new words are read by
+    their hashed character n-grams, runs of 3 and 4 characters, so that a misspelt word
+    still says something. None, NaN and text of no visible character are absent.
 
     Parameters
     ----------
@@ -136,11 +138,17 @@ class TextModality(CellModality):
     def detect(cls, column: Any) -> bool:
         """Strings that rarely repeat and have several words."""
         cells = sample_cells(column, 1000)
-        if not cells or not all(isinstance(c, str) for c in cells):
+        texts = {cell for cell in cells if isinstance(cell, str)}
+        if not most(lambda cell: isinstance(cell, str), cells):
             return False
-        unique = set(cells)
-        words = sum(len(c.split()) for c in unique) / len(unique)
-        return len(unique) > min(30, 0.5 * len(cells)) and words >= 2
+        words = sum(map(count_words, texts)) / len(texts)
+        several = len(texts) > min(30, 0.5 * len(cells)) and words >= 2
+        return several and looks_like(cells)[0] == TEXTS
+
+    @classmethod
+    def automatic(cls) -> TextModality:
+        """With numbers among the texts, as spreadsheets have them, absent."""
+        return cls(on_error="absent")
 
     # ------------------------------------------------------------ fit, transform
 
@@ -168,11 +176,6 @@ class TextModality(CellModality):
     @fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X: Any, y: Any = None) -> Block:
         """Learn the vocabulary and return the rows of `X`, split into words once.
-
-        Parameters
-        ----------
-        X : DataFrame, Series or array-like of n_samples rows of str
-        y : ignored
 
         Returns
         -------
@@ -239,7 +242,7 @@ class TextModality(CellModality):
                 continue
             texts.append("")
             if not is_absent(cell):
-                cause = f"it is of type {type(cell).__name__}, {cell!r:.40}."
+                cause = f"it is of type {type(cell).__name__}, {shorten(cell, 40)}."
                 if isinstance(cell, bytes):
                     cause += " Decode bytes first: column.str.decode('utf-8')."
                 failures.append((labels[i], name, TypeError(cause)))

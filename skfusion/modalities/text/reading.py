@@ -7,12 +7,15 @@ import re
 import unicodedata
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skfusion._validation import mend_surrogates
 
 __all__ = [
     "MAX_UNSEEN",
@@ -21,6 +24,7 @@ __all__ = [
     "SEPARATOR",
     "Tokens",
     "clean",
+    "count_words",
     "hash_char_ngrams",
     "split_words",
     "tokenise",
@@ -31,11 +35,18 @@ SEPARATOR = "\x1f"
 
 # ---------------------------------------------------------------- cleaning
 
-_TAG = re.compile(
-    r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-z][^<>]*>",
-    re.DOTALL | re.IGNORECASE,
-)
-_ENTITY = re.compile(r"&#?\w+;")
+_OPENING = re.compile(r"<(?:(script|style)\b|(!--)|/?[a-z])", re.ASCII | re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+#: What ends the parts of a page that are dropped with all that stands in them.
+_CLOSING = {
+    "script": re.compile(r"</script\s*>", re.IGNORECASE),
+    "style": re.compile(r"</style\s*>", re.IGNORECASE),
+    "!--": re.compile("-->"),
+}
+_ENTITY = re.compile(r"&(?:#\w{1,8}|\w{1,32});")
+# Normalising takes time with the square of a run of accents, so long texts are
+# normalised in pieces, cut where a word ends if that can be.
+_PIECE = re.compile(r".{1,1024}(?=\s|\Z)|.{1,1024}", re.DOTALL)
 # NFKC keeps these: typographic apostrophes, soft hyphens, characters of no width.
 _PLAIN = {
     0x2018: "'",
@@ -46,16 +57,20 @@ _PLAIN = {
     0xFEFF: None,
 }
 
-# Scripts without spaces: each character is a word, and bigrams make the words.
-_HAN_KANA = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_EMOJI = "\u2600-\u27bf\U0001f000-\U0001faff"
-# Vowel signs and accents, which \w leaves out: without them, words of Hindi, Thai,
-# Hebrew or Arabic would fall apart.
-_MARKS = (
-    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0966-\u109f"
+# Scripts without spaces: each character with its marks is a word, and n-grams make the
+# words. First Han, Kana, Bopomofo and Yi, of which about two characters are a word;
+# then Thai, Lao, Myanmar, Khmer, Tai and Javanese, of which about four are.
+_HAN_KANA = (
+    "\u3005-\u3007\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua000-\ua48c\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af"
 )
-_LETTERS = rf"(?:[^\W{_HAN_KANA}]|[{_MARKS}])+"
-_WORD = re.compile(rf"{_LETTERS}(?:'{_LETTERS})*|[{_HAN_KANA}{_EMOJI}]|[!?]")
+_THAI_KHMER = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ecf\u0edc-\u0edf\u1000-\u103f\u1050-\u108f"
+    "\u109a-\u109f\u1780-\u17d3\u17d7\u17dc\u17dd\u1950-\u1974\u1980-\u19c9"
+    "\u1a20-\u1a7c\ua980-\ua9c0\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaadf"
+)
+_NO_SPACES = _HAN_KANA + _THAI_KHMER
+_EMOJI = "\u2600-\u27bf\U0001f000-\U0001faff"
 _ASCII_WORD = re.compile(r"\w+(?:'\w+)*|[!?]")  # the same on ASCII
 # What `_ASCII_WORD` keeps, all else a space: with `split`, ten times as fast.
 _ASCII_SPACES = {
@@ -66,16 +81,55 @@ _ASCII_SPACES = {
 def clean(text: str, *, strip_html: bool) -> str:
     """Normalise a text: no markup, one form a character, single spaces."""
     if strip_html and ("<" in text or "&" in text):
-        text = _ENTITY.sub(lambda m: html.unescape(m[0]), _TAG.sub(" ", text))
+        text = _ENTITY.sub(lambda m: html.unescape(m[0]), _without_markup(text))
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).translate(_PLAIN)
+        pieces = _PIECE.findall(mend_surrogates(text))
+        text = "".join(unicodedata.normalize("NFKC", piece) for piece in pieces)
+        text = text.translate(_PLAIN)
     return " ".join(text.split())
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """What is a word in texts that are not ASCII."""
+    # Vowel signs and accents, which \w leaves out: without them, words of Hindi, Thai,
+    # Hebrew or Arabic would fall apart.
+    codes = range(0x300, 0x1F000)
+    marks = "".join(chr(c) for c in codes if unicodedata.category(chr(c))[0] == "M")
+    letters = rf"(?:[^\W{_NO_SPACES}]|[{marks}])+"
+    return re.compile(
+        rf"[{_NO_SPACES}][{marks}]*|{letters}(?:'{letters})*|[{_EMOJI}]|[!?]"
+    )
+
+
+def _without_markup(text: str) -> str:
+    """A text without tags, comments and scripts, in time linear in its length.
+
+    What opens a comment or a script that does not end is no markup.
+    """
+    kept, start, at = [], 0, 0
+    unclosed = set()  # what does not end after here does not end after a later place
+    while opening := _OPENING.search(text, at):
+        kind = (opening[1] or opening[2] or "").lower()
+        end = None
+        if kind and kind not in unclosed:
+            end = _CLOSING[kind].search(text, opening.end())
+            if end is None:
+                unclosed.add(kind)
+        if end is None and kind != "!--":
+            end = _TAG.match(text, opening.start())
+        if end is None:
+            at = opening.end()
+            continue
+        kept.append(text[start : opening.start()])
+        start = at = end.end()
+    return " ".join([*kept, text[start:]])
 
 
 def split_words(text: str) -> list[str]:
     """Words as written; a text of mere punctuation is split at its spaces."""
     if not text.isascii():
-        return _WORD.findall(text) or text.split()
+        return _word().findall(text) or text.split()
     spaced = text.translate(_ASCII_SPACES)
     for mark in "!?":
         if mark in spaced:
@@ -88,6 +142,21 @@ def split_words(text: str) -> list[str]:
             for part in (_ASCII_WORD.findall(word) if "'" in word else (word,))
         ]
     return words or text.split()
+
+
+_SPACE = re.compile("[\\s\u0f0b\u1361]+")  # and what stands between words instead
+_DENSE = [(re.compile(f"[{_HAN_KANA}]"), 2), (re.compile(f"[{_THAI_KHMER}]"), 4)]
+
+
+def count_words(text: str) -> float:
+    """About how many words a text has, also where no spaces stand between them."""
+    if text.isascii():
+        return len(text.split())
+    n = 0.0
+    for script, size in _DENSE:
+        text, found = script.subn(" ", text)
+        n += found / size
+    return n + len([word for word in _SPACE.split(text) if word])
 
 
 # ---------------------------------------------------------------- tokens
@@ -109,14 +178,14 @@ def hash_char_ngrams(words: Sequence[str]) -> NDArray[np.int16]:
     for row, word in zip(out, words, strict=True):
         marked = f"<{word}>".encode("utf-32-le", "surrogatepass")
         n = len(marked) // 4
-        runs = [
-            marked[4 * i : 4 * (i + size)]
-            for size in (3, 4)
-            for i in range(n - size + 1)
-        ]
-        if len(runs) > N_CHAR_NGRAMS:
-            runs = [runs[i * len(runs) // N_CHAR_NGRAMS] for i in range(N_CHAR_NGRAMS)]
-        row[: len(runs)] = [zlib.crc32(run) % (N_BUCKETS - 1) + 1 for run in runs]
+        n_runs = max(n - 2, 0) + max(n - 3, 0)  # of 3, then of 4 characters
+        wanted: Iterable[int] = range(n_runs)
+        if n_runs > N_CHAR_NGRAMS:
+            wanted = (i * n_runs // N_CHAR_NGRAMS for i in range(N_CHAR_NGRAMS))
+        for k, i in enumerate(wanted):
+            first, size = (i, 3) if i < n - 2 else (i - n + 2, 4)
+            run = marked[4 * first : 4 * (first + size)]
+            row[k] = zlib.crc32(run) % (N_BUCKETS - 1) + 1
     return out
 
 

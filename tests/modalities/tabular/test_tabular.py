@@ -233,11 +233,64 @@ def test_date_strings_and_zones_are_read_at_prediction():
     days = pd.DataFrame({"day": pd.date_range("2019-11-05", periods=90, tz="CET")})
     modality = TabularModality().fit(days)
     naive = pd.DataFrame({"day": ["2019-11-07", None]})
-    block = modality.transform(naive)
+    with pytest.warns(UserWarning, match="'day' has no time zone: .* fit's, CET"):
+        block = modality.transform(naive)
     assert block.present.tolist() == [True, False]
     np.testing.assert_allclose(
         block.arrays["numbers"][0], modality.transform(days).arrays["numbers"][2]
     )
+
+
+def zoned(zone, n=90, freq="9h"):
+    return pd.DataFrame({"day": pd.date_range("2024", periods=n, freq=freq, tz=zone)})
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "-03:30"])
+@pytest.mark.parametrize("as_objects", [False, True])
+def test_dates_are_converted_to_the_time_zone_of_fit(zone, as_objects):
+    days = zoned("America/New_York")
+    modality = TabularModality().fit(days)
+    moved = days.assign(day=days["day"].dt.tz_convert(zone))
+    if as_objects:
+        moved = moved.astype(object)
+    np.testing.assert_array_equal(
+        np.asarray(modality.transform(moved)), np.asarray(modality.transform(days))
+    )
+    text = pd.DataFrame({"day": [day.isoformat() for day in moved["day"]]})
+    np.testing.assert_array_equal(
+        np.asarray(modality.transform(text)), np.asarray(modality.transform(days))
+    )
+
+
+@pytest.mark.parametrize("form", ["objects", "text"])
+def test_dates_of_several_offsets_are_in_utc(form):
+    days = zoned("UTC")
+    zones = ["+02:00", "-05:00", "Asia/Tokyo"]
+    mixed = [day.tz_convert(zones[i % 3]) for i, day in enumerate(days["day"])]
+    if form == "text":
+        mixed = [day.isoformat() for day in mixed]
+    frame = pd.DataFrame({"day": pd.Series(mixed, dtype=object)})
+    ours = TabularModality().fit(frame)
+    expected = np.asarray(TabularModality().fit_transform(days))
+    np.testing.assert_array_equal(np.asarray(ours.transform(frame)), expected)
+    np.testing.assert_array_equal(np.asarray(ours.transform(days)), expected)
+    one = np.asarray(ours.transform(frame[1:2]))
+    np.testing.assert_array_equal(one, expected[1:2])
+
+
+def test_time_zone_that_fit_did_not_have_is_told_of():
+    days = zoned(None)
+    modality = TabularModality().fit(days)
+    with pytest.warns(UserWarning, match="'day' has a time zone, Asia/Tokyo, but"):
+        block = modality.transform(zoned("Asia/Tokyo"))
+    np.testing.assert_array_equal(np.asarray(block), modality.transform(days))
+
+
+def test_dates_with_and_without_time_zone_name_the_cell():
+    days = [pd.Timestamp("2024", tz="UTC"), None, pd.Timestamp("2024")]
+    X = pd.DataFrame({"day": pd.Series(days, dtype=object, index=list("abc"))})
+    with pytest.raises(ValueError, match="Row 'c' of column 'day' is a date without"):
+        TabularModality().fit(X)
 
 
 def test_number_in_a_date_column_is_an_error():
@@ -275,10 +328,10 @@ def test_categories_survive_a_change_of_type():
 
 
 def test_at_most_max_categories_are_kept():
-    X = pd.DataFrame({"c": [str(i % 50) for i in range(200)] + ["0"]})
+    X = pd.DataFrame({"c": [f"c{i % 50}" for i in range(200)] + ["c0"]})
     modality = TabularModality(max_categories=5).fit(X)
     assert len(modality.categories_["c"]) == 5
-    assert modality.categories_["c"][0] == "0"
+    assert modality.categories_["c"][0] == "c0"
     assert modality.transform(X).arrays["codes"].max() == 6
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skfusion.modalities import TextModality
-from skfusion.modalities.text.reading import split_words
+from skfusion.modalities.text.reading import clean, hash_char_ngrams, split_words
 from skfusion.modalities.text.vocabulary import Vocabulary, narrow
 
 PATTERN = re.compile(r"\w+(?:'\w+)*|[!?]")
@@ -23,6 +24,76 @@ def test_ascii_words_are_those_of_the_pattern(text):
 @given(st.text(st.sampled_from("ab'!? .-_\t"), max_size=30))
 def test_apostrophes_and_marks_are_those_of_the_pattern(text):
     assert split_words(text) == (PATTERN.findall(text) or text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("质量很好", ["质", "量", "很", "好"]),
+        ("時々カード", ["時", "々", "カ", "ー", "ド"]),
+        ("ดีที่สุด", ["ดี", "ที่", "สุ", "ด"]),  # Thai
+        ("ល្អណាស់", ["ល្", "អ", "ណា", "ស់"]),  # Khmer
+        ("ດີຫຼາຍ", ["ດີ", "ຫຼ", "າ", "ຍ"]),  # Lao
+        ("ကောင်း", ["ကော", "င်း"]),  # Burmese
+        ("བཀྲ་ཤིས", ["བཀྲ", "ཤིས"]),  # Tibetan has marks between syllables
+        ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),  # Hindi has spaces
+        ("ދިވެހި ބަސް", ["ދިވެހި", "ބަސް"]),  # Dhivehi
+        ("iPhone手机", ["iPhone", "手", "机"]),
+    ],
+)
+def test_scripts_without_spaces_are_split_into_characters(text, words):
+    assert split_words(text) == words
+
+
+#: What is taken out of a text, as one pattern; it takes time with the square of what
+#: is not closed.
+MARKUP = re.compile(
+    r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-z][^<>]*>",
+    re.DOTALL | re.IGNORECASE,
+)
+PIECES = ["<!--", "-->", "<script>", "</SCRIPT >", "<style x>", "</style>", "<b>", "<"]
+
+
+@given(st.lists(st.sampled_from([*PIECES, "</b>", "<scripts>", " ", "a"]), max_size=12))
+def test_markup_is_what_the_pattern_finds(pieces):
+    text = "".join(pieces)
+    expected = " ".join(MARKUP.sub(" ", text).split())
+    assert clean(text, strip_html=True) == expected
+
+
+OPENINGS = [
+    *("<!--", "<script>", "<style >", "<script ", "</script ", "<a", "< ", "<", "&"),
+    *("&a", "&#1", f"&#{'1' * 5000};", "a'", "x", "<script></script ", "\ud83d"),
+    *("a\u0300\u0323", "\u0323\u0300", "\uff9e\u0300", "\u0e33", "\U0001f468\u200d"),
+]
+
+
+@pytest.mark.parametrize("opening", OPENINGS, ids=ascii)
+def test_a_megabyte_of_what_is_not_closed_takes_linear_time(opening):
+    start = time.process_time()
+    TextModality(min_df=1).fit_transform([opening * (1_000_000 // len(opening)), "ok"])
+    assert time.process_time() - start < 5  # with the square it would be minutes
+
+
+def test_halves_of_characters_are_joined_or_replaced():
+    assert clean("cut \ud83d", strip_html=True) == "cut \ufffd"
+    assert clean("\ud83d\ude00!", strip_html=True) == "\U0001f600!"
+    text = TextModality(min_df=1)
+    block = text.fit_transform(["cut \ud83d", "\ud83d"])
+    words = [list(e.index) for e in text.elements(block, np.ones((2, 2)))]
+    assert words == [["cut"], ["\ufffd"]]
+
+
+def test_accents_far_into_a_long_text_are_normalised():
+    long = "e\u0301t " * 1000
+    assert clean(long, strip_html=False) == " ".join(["\u00e9t"] * 1000)
+
+
+def test_runs_of_characters_of_a_long_word_are_at_even_distances():
+    (hashed,) = hash_char_ngrams(["abcdefgh" * 40])
+    assert (hashed > 0).all()
+    (short,) = hash_char_ngrams(["ab"])
+    assert (short > 0).sum() == 3  # "<ab", "ab>" and "<ab>"
 
 
 def _sentences(n, length, seed=0):
