@@ -649,7 +649,7 @@ def test_cells_of_rows_may_be_arrays_and_rows_must_be_of_one_length(kind, tiny):
     y = [0, 1] * 10
     X = [[1.0, np.zeros(3)], [2.0, np.ones(3)]] * 10
     assert kind(**tiny).fit(X, y).modality_names_ == ("1", "tabular")
-    with pytest.raises(ValueError, match="row 0 has 2 .*row 2 has 1"):
+    with pytest.raises(ValueError, match=r"row 0 has 2 .*row 2 has 1"):
         kind(**tiny).fit([*X[:2], [1.0], *X[3:]], y)
 
 

@@ -74,7 +74,10 @@ PARTS: dict[str, tuple[dict[str, Any], Callable[[Captured], Captured]]] = {
         Captured,
     ),
     "corrupted copies": ({}, Captured.clean_only),
-    "cut of the evidence": ({"LIMIT_QUANTILE": {True: 1.0, False: 1.0}}, Captured),
+    "cut of the evidence": (
+        {"cut": lambda evidence, _: np.ones(evidence.shape[:-1])},
+        Captured,
+    ),
     "class matrix": ({"ROWS_PER_ENTRY": NEVER}, Captured),
     "penalty of the joint part": ({"JOINT_PENALTY": 0.0}, Captured),
 }

@@ -9,8 +9,8 @@ With the log of the class shares `log pi`, the evidence `e_s` of source s and it
 where `l_m` is what of a linear model of all features together belongs to modality m,
 `e_J` the evidence of the joint part, and `g_s` are gate features: how confident the
 source is, how far it agrees with the other modalities, and how unlike the training rows
-its content is. A source that says more than it did of nearly all held-out rows (a
-linear model of noise, say) is cut to that. The matrix B (C, C), near the identity,
+its content is. A source that says more than it did of any held-out row (a linear model
+of noise, say) is cut to that. The matrix B (C, C), near the identity,
 says which classes are taken for one another (matrix scaling); it is linear, so what
 each source adds stays exact.
 
@@ -62,9 +62,6 @@ JOINT_PENALTY = 0.02
 CORRUPTED_WEIGHT = {True: 0.1, False: 0.02}
 #: Standardised gate features, and out-of-distribution scores, beyond this say no more.
 CLIP, OOD_CLIP = 4.0, 8.0
-#: Quantile of the size of evidence on clean held-out rows beyond which it is cut, in a
-#: classification and in a regression, where few rows may rightly be far from the mean.
-LIMIT_QUANTILE = {True: 0.99, False: 1.0}
 
 
 class Gate(NamedTuple):
@@ -203,9 +200,8 @@ def fit_gate(
     M, C = linear.shape[1:]
     clean = slice(n_clean)
     mean, sd = _moments(features[clean], present[clean] * weight[clean, None])
-    quantile = LIMIT_QUANTILE[is_classification]
-    limit = _limits(evidence[clean], present[clean], quantile)
-    linear_limit = _limits(linear[clean], present[clean, :M], quantile)
+    limit = _limits(evidence[clean], present[clean])
+    linear_limit = _limits(linear[clean], present[clean, :M])
     E = evidence * cut(evidence, limit)[..., None]
     L = linear * cut(linear, linear_limit)[..., None]
     bias0 = np.full(S, LOG_TRUST)
@@ -287,16 +283,12 @@ def _moments(
 
 
 def _limits(
-    evidence: NDArray[np.float64], present: NDArray[np.bool_], quantile: float
+    evidence: NDArray[np.float64], present: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """The size of each source's evidence that few held-out rows exceed, (S,)."""
+    """The largest size of each source's evidence, (S,)."""
     size = np.abs(evidence).mean(axis=-1)
-    return np.array(
-        [
-            np.quantile(size[here, s], quantile) if here.any() else 1.0
-            for s, here in enumerate(present.T)
-        ]
-    )
+    largest = np.where(present, size, 0).max(axis=0)
+    return np.where(present.any(axis=0), largest, 1.0)
 
 
 def held_out_loss(

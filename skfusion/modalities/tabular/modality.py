@@ -72,7 +72,8 @@ class TabularModality(Modality):
         linearly.
     min_frequency : int, default=2
         Categories that fewer training rows have are treated as unknown, which is how
-        the network learns what to make of categories it has never seen.
+        the network learns what to make of categories it has never seen. Where a column
+        has few categories and none is that frequent, all are kept.
     max_categories : int, default=1000
         At most so many categories a column are told apart, the most frequent ones.
     max_tokens : int, default=64
@@ -382,7 +383,10 @@ class TabularModality(Modality):
         self, frequency: pd.Series, n_missing: int
     ) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
         """The categories to tell apart, and how many rows have each code."""
-        kept = frequency[frequency >= self.min_frequency].iloc[: self.max_categories]
+        often = frequency >= self.min_frequency
+        # Rows that repeat are learned from once: each of a few categories may be rare.
+        kept = frequency[often | (len(often) <= _MAX_ONE_HOT and not often.any())]
+        kept = kept.iloc[: self.max_categories]
         n_unknown = int(frequency.sum() - kept.sum())
         counts = np.array([n_missing, n_unknown, *kept])
         return kept.index.to_numpy(dtype=object), counts

@@ -540,3 +540,15 @@ def test_pickle_and_clone(table):
     fresh = clone(modality)
     assert fresh.n_bins == 4
     assert not hasattr(fresh, "kinds_")
+
+
+def test_few_categories_of_one_row_each_are_kept():
+    # Rows that repeat reach the modality once.
+    two = pd.DataFrame({"c": ["a", "b"]})
+    modality = TabularModality().fit(two)
+    assert list(modality.categories_["c"]) == ["a", "b"]
+    some = TabularModality().fit(pd.DataFrame({"c": ["a", "b", "b"]}))
+    assert list(some.categories_["c"]) == ["b"]
+    many = pd.DataFrame({"c": [f"v{i % 31:02d}" for i in range(31)]})
+    with pytest.warns(UserWarning, match="no other row has"):
+        assert not len(TabularModality().fit(many).categories_["c"])
