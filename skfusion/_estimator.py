@@ -7,11 +7,10 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
@@ -24,7 +23,6 @@ from skfusion import fusion as fusion_rules
 from skfusion._defaults import (
     automatic_batch_size,
     automatic_corruption,
-    automatic_draws,
     automatic_folds,
 )
 from skfusion._explanations import Explanations
@@ -32,16 +30,14 @@ from skfusion._sklearn import Interval, StrOptions, VisualBlock, fit_context
 from skfusion._validation import check_groups, check_weights, is_numeric
 from skfusion.balance.base import Balance
 from skfusion.batch import ModalityBatch
-from skfusion.corruption import Corruption, Plans, corrupt_batch
-from skfusion.evidence.base_models import Task
-from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
-from skfusion.evidence.fit import fit_evidence, with_networks
+from skfusion.corruption import Corruption, Plans
+from skfusion.evidence.learn import Learned, learn
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
 from skfusion.fusion.base import Fusion
 from skfusion.modalities.columns import object_rows, take_rows
 from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
-from skfusion.training.folds import NetworkPlan, build_network, train_folds
+from skfusion.training.folds import NetworkPlan
 from skfusion.training.splits import Split, distinct_rows, split_rows
 from skfusion.training.trainer import (
     Recipe,
@@ -62,16 +58,6 @@ BALANCES: dict[str, type[Balance]] = {
     for name in balance_strategies.__all__
     if (strategy := getattr(balance_strategies, name)) is not Balance
 }
-
-
-class _Learned(NamedTuple):
-    """The distinct rows that are learned from."""
-
-    batch: ModalityBatch
-    target: Tensor
-    weight: NDArray[np.float64]
-    prior: Tensor
-    splits: list[Split]
 
 
 class BaseFusion(Explanations, BaseEstimator, ABC):
@@ -279,7 +265,7 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
         batch, y = batch[distinct.rows], y[distinct.rows]
         target, prior, weights = self._encode_target(y, distinct.weight)
         splits = self._splits(batch, target, seed, distinct.group)
-        learned = _Learned(batch, target, weights, prior, splits)
+        learned = Learned(batch, target, weights, prior, splits)
         start = self._model.networks if again and hasattr(self, "_model") else None
         with one_thread():
             self._learn(learned, rule, seed, start)
@@ -287,92 +273,29 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
 
     def _learn(
         self,
-        learned: _Learned,
+        learned: Learned,
         rule: Fusion,
         seed: int,
         start: list[FusionNetwork] | None,
     ) -> None:
-        """Train the networks, fit base models, and let held-out rows weigh them."""
-        batch, target, weight, prior, splits = learned
+        """Learn from the rows, and keep what came of it."""
         plan = self._network_plan(learned, rule, seed)
-        adaptive = rule.learns_trust and len(splits[0][1]) > 0
-        corrupted = self._corrupted_copies(plan, learned, seed) if adaptive else []
-        folds = train_folds(
+        own = () if isinstance(self.base_models, str) else self.base_models
+        corruption = plan.recipe.corruption
+        if corruption is not None and isinstance(self.corruption, str):
+            # Trust is learned from few rows: more of them are corrupted.
+            corruption = Corruption(p_corrupt=0.3)
+        folds, self._model = learn(
+            learned,
             plan,
-            batch,
-            target,
-            torch.from_numpy(weight).float(),
-            splits,
-            [rows.batch for rows in corrupted],
+            base_models=own,
+            corruption=corruption,
             start=start,
             n_jobs=self.n_jobs,
         )
         self.history_ = folds[0].history
         self.n_iter_ = len(self.history_)
-        self.networks_ = networks = [fold.network for fold in folds]
-        if not adaptive:
-            self._model = NetworkModel(networks, self._is_classification)
-            return
-        splits = splits[: len(folds)]  # after Ctrl-C, the finished ones
-        task = Task(
-            self._is_classification, len(prior), prior.double().numpy(), seed % 2**31
-        )
-        clean = Rows.of(batch)
-        everything = [clean, *corrupted]
-        has_joint = len(batch.names) > 1 and getattr(rule, "joint", False) is not False
-        if self.base_models is None:
-            has_joint = has_joint and folds[0].predicted[0].joint is not None
-            base, held, additive = no_base_models(task, everything, has_joint)
-        else:
-            own = () if isinstance(self.base_models, str) else self.base_models
-            base, held, additive = fit_base_models(
-                task,
-                clean,
-                corrupted,
-                target.numpy(),
-                weight,
-                splits,
-                own=own,
-                has_joint=has_joint,
-            )
-        predicted = [fold.predicted for fold in folds]
-        evidence = with_networks(
-            held,
-            predicted,
-            splits,
-            everything,
-            is_classification=self._is_classification,
-        )
-        self._model = fit_evidence(
-            networks,
-            base,
-            evidence,
-            additive,
-            everything,
-            splits,
-            target.numpy(),
-            weight,
-        )
-
-    def _corrupted_copies(
-        self, plan: NetworkPlan, learned: _Learned, seed: int
-    ) -> list[Rows]:
-        """Corrupted copies of the rows, from which trust is learned."""
-        corruption = plan.recipe.corruption
-        if corruption is None:
-            return []
-        if isinstance(self.corruption, str):  # more than in training: few rows must do
-            corruption = Corruption(p_corrupt=0.3)
-        batch = learned.batch
-        generator = torch.Generator().manual_seed(seed)
-        encoders = build_network(plan, batch, len(batch), seed).encoders
-        copies = []
-        for _ in range(automatic_draws(len(batch))):
-            drawn = corruption.plan(
-                torch.from_numpy(batch.present), batch.names, generator
-            )
-            copies.append(Rows.of(corrupt_batch(batch, encoders, drawn, generator)))
-        return copies
+        self.networks_ = [fold.network for fold in folds]
 
     def _structure(self, rule: Fusion) -> dict[str, Any]:
         """What the networks were built by, which a warm start must keep."""
@@ -467,7 +390,7 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
             group=group,
         )
 
-    def _network_plan(self, learned: _Learned, rule: Fusion, seed: int) -> NetworkPlan:
+    def _network_plan(self, learned: Learned, rule: Fusion, seed: int) -> NetworkPlan:
         """How the network of every fold is built and trained."""
         return NetworkPlan(
             rule,
@@ -480,7 +403,7 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
             seed,
         )
 
-    def _recipe(self, learned: _Learned) -> Recipe:
+    def _recipe(self, learned: Learned) -> Recipe:
         """Resolve what is "auto", by the number of training rows."""
         n = len(learned.splits[0][0])
         batch_size = automatic_batch_size(n)

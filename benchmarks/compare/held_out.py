@@ -21,14 +21,13 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-import skfusion._estimator as estimator
 from benchmarks.common.provenance import RESULTS, ROOT, append_rows, origin
 from benchmarks.common.tasks import TASKS, load
 from benchmarks.common.text import NOTHING, frame_table, shown, write_fragments
 from benchmarks.compare.fit import scores
 from skfusion import FusionClassifier, FusionRegressor
 from skfusion.corruption import Noise
-from skfusion.evidence import gate, mixing
+from skfusion.evidence import gate, learn, mixing
 from skfusion.evidence.fit import fit_evidence
 
 RESULTS_FILE = RESULTS / "held_out.csv"
@@ -114,7 +113,7 @@ def measure(task: str, fold: int = 0, seed: int = 0) -> Iterator[dict[str, Any]]
         caught.update(zip(names, values, strict=True))
         return fit_evidence(*values)
 
-    with mock.patch.object(estimator, "fit_evidence", catch):
+    with mock.patch.object(learn, "fit_evidence", catch):
         model.fit(train.X, train.y, groups=train.groups)
     noised, plan = model.corrupt(test.X, Noise(3.0), random_state=seed)
     hit = plan.noise.numpy() > 0

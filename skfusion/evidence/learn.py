@@ -1,0 +1,127 @@
+"""Everything that is learned from rows: networks, base models, and the held-out stage.
+
+What the fit of the estimator calls once rows are transformed, and options resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skfusion._defaults import automatic_draws
+from skfusion.batch import ModalityBatch
+from skfusion.corruption import Plans, corrupt_batch
+from skfusion.evidence.base_models import Task
+from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
+from skfusion.evidence.fit import fit_evidence, with_networks
+from skfusion.evidence.outputs import EvidenceModel, NetworkModel
+from skfusion.network import FusionNetwork
+from skfusion.training.folds import (
+    NetworkFold,
+    NetworkPlan,
+    build_network,
+    train_folds,
+)
+from skfusion.training.splits import Split
+
+__all__ = ["Learned", "learn"]
+
+
+class Learned(NamedTuple):
+    """The distinct rows that are learned from.
+
+    **Shape**: target (n,) of class indices, or (n, C) standardised; weight (n,); prior
+    (C,); splits, one a network.
+    """
+
+    batch: ModalityBatch
+    target: Tensor
+    weight: NDArray[np.float64]
+    prior: Tensor
+    splits: list[Split]
+
+
+def learn(
+    learned: Learned,
+    plan: NetworkPlan,
+    *,
+    base_models: Sequence[tuple[str, Any]] | None,
+    corruption: Plans | None,
+    start: Sequence[FusionNetwork] | None = None,
+    n_jobs: int | None = None,
+) -> tuple[list[NetworkFold], EvidenceModel | NetworkModel]:
+    """Train the networks, fit base models, and let held-out rows weigh them.
+
+    Parameters
+    ----------
+    base_models : list of (name, estimator), or None
+        The user's own, beside the automatic ones; with None there are none at all.
+    corruption : Plans or None
+        What is done to the copies of the rows from which trust is learned.
+    start : list of FusionNetwork, optional
+        Networks to go on from.
+    n_jobs : int or None
+        Processes over which folds are spread.
+    """
+    batch, target, weight, prior, splits = learned
+    rule = plan.rule
+    adaptive = rule.learns_trust and len(splits[0][1]) > 0
+    copies = _corrupted_copies(plan, batch, corruption) if adaptive else []
+    folds = train_folds(
+        plan,
+        batch,
+        target,
+        torch.from_numpy(weight).float(),
+        splits,
+        [rows.batch for rows in copies],
+        start=start,
+        n_jobs=n_jobs,
+    )
+    networks = [fold.network for fold in folds]
+    if not adaptive:
+        return folds, NetworkModel(networks, plan.is_classification)
+    splits, y = splits[: len(folds)], target.numpy()  # after Ctrl-C, the finished ones
+    log_prior = prior.double().numpy()
+    task = Task(plan.is_classification, len(prior), log_prior, plan.seed % 2**31)
+    clean = Rows.of(batch)
+    everything = [clean, *copies]
+    has_joint = len(batch.names) > 1 and getattr(rule, "joint", False) is not False
+    if base_models is None:
+        has_joint = has_joint and folds[0].predicted[0].joint is not None
+        base, held, additive = no_base_models(task, everything, has_joint)
+    else:
+        base, held, additive = fit_base_models(
+            task, clean, copies, y, weight, splits, own=base_models, has_joint=has_joint
+        )
+    evidence = with_networks(
+        held,
+        [fold.predicted for fold in folds],
+        splits,
+        everything,
+        is_classification=plan.is_classification,
+    )
+    model = fit_evidence(
+        networks, base, evidence, additive, everything, splits, y, weight
+    )
+    return folds, model
+
+
+def _corrupted_copies(
+    plan: NetworkPlan, batch: ModalityBatch, corruption: Plans | None
+) -> list[Rows]:
+    """Corrupted copies of the rows, from which trust is learned."""
+    if corruption is None:
+        return []
+    generator = torch.Generator().manual_seed(plan.seed)
+    encoders = build_network(plan, batch, len(batch), plan.seed).encoders
+    present = torch.from_numpy(batch.present)
+    copies = []
+    for _ in range(automatic_draws(len(batch))):
+        drawn = corruption.plan(present, batch.names, generator)
+        copies.append(Rows.of(corrupt_batch(batch, encoders, drawn, generator)))
+    return copies
