@@ -17,8 +17,7 @@ __all__ = [
     "has_joint_part",
     "linear_strengths",
     "reduced_width",
-    "tree_leaves",
-    "tree_rounds",
+    "tree_options",
 ]
 
 #: Rows from which something is held out: with fewer, all sources count the same.
@@ -94,14 +93,18 @@ def has_joint_part(n: int, n_modalities: int) -> bool:
     return n_modalities > 1 and n >= JOINT_ROWS
 
 
-def tree_rounds(n: int, is_classification: bool) -> int:
-    """Rounds of boosting on n rows; more of them overfit a classification."""
-    return 80 if is_classification or n < 2000 else 200
-
-
-def tree_leaves(n: int, is_classification: bool) -> int:
-    """Leaves of a tree at most."""
-    return 8 if n < 2000 else 16 if is_classification else 31
+def tree_options(n: int, is_classification: bool) -> dict[str, float]:
+    """Rounds, learning rate and leaves of boosted trees on n rows."""
+    few = n < 2000
+    if is_classification:
+        return {
+            "max_iter": 50,
+            "learning_rate": 0.15,
+            "max_leaf_nodes": 8 if few else 16,
+        }
+    if few:
+        return {"max_iter": 80, "learning_rate": 0.1, "max_leaf_nodes": 8}
+    return {"max_iter": 200, "learning_rate": 0.1, "max_leaf_nodes": 31}
 
 
 def linear_strengths(

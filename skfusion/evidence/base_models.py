@@ -30,8 +30,7 @@ from skfusion._defaults import (
     TREE_COST,
     linear_strengths,
     reduced_width,
-    tree_leaves,
-    tree_rounds,
+    tree_options,
 )
 
 __all__ = [
@@ -248,9 +247,7 @@ def trees(task: Task, n: int, n_features: int) -> Any | None:
         else HistGradientBoostingRegressor
     )
     return kind(
-        learning_rate=0.1,
-        max_iter=tree_rounds(n, task.is_classification),
-        max_leaf_nodes=tree_leaves(n, task.is_classification),
+        **tree_options(n, task.is_classification),
         max_features=0.3,
         l2_regularization=1.0,
         early_stopping=False,
