@@ -84,7 +84,12 @@ def learn(
     )
     networks = [fold.network for fold in folds]
     if not adaptive:
-        return folds, NetworkModel(networks, plan.is_classification)
+        model = NetworkModel(
+            networks,
+            is_classification=plan.is_classification,
+            adds_evidence=rule.learns_trust,
+        )
+        return folds, model
     splits, y = splits[: len(folds)], target.numpy()  # after Ctrl-C, the finished ones
     log_prior = prior.double().numpy()
     task = Task(plan.is_classification, len(prior), log_prior, plan.seed % 2**31)
@@ -105,10 +110,9 @@ def learn(
         everything,
         is_classification=plan.is_classification,
     )
-    model = fit_evidence(
+    return folds, fit_evidence(
         networks, base, evidence, additive, everything, splits, y, weight
     )
-    return folds, model
 
 
 def _corrupted_copies(
