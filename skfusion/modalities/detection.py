@@ -38,10 +38,11 @@ def are_paths(cells: Sequence[Any], endings: frozenset[str]) -> bool:
 def numeric_cells(column: Any) -> list[NDArray[Any]]:
     """Present cells of a column as arrays; none unless all are numbers in a row."""
     cells = sample_cells(column)
-    numeric = all(
-        isinstance(c, list | np.ndarray | pd.Series)
-        and len(c)
-        and np.asarray(c).dtype.kind in "iufb"
-        for c in cells
-    )
-    return [np.asarray(c) for c in cells] if numeric else []
+    if not all(isinstance(c, list | np.ndarray | pd.Series) for c in cells):
+        return []
+    try:
+        arrays = [np.asarray(c) for c in cells]
+    except ValueError:  # lists of lists of unequal length
+        return []
+    numeric = all(a.ndim and len(a) and a.dtype.kind in "iufb" for a in arrays)
+    return arrays if numeric else []
