@@ -50,7 +50,7 @@ def refused(run):
     return False
 
 
-@settings(max_examples=10 * CASES or 300, **SETTINGS)
+@settings(max_examples=CASES or 300, **SETTINGS)
 @given(cases())
 def test_modalities_give_finite_arrays_or_an_error(case):
     modalities = ModalityTransformer(smaller(case.modalities))
