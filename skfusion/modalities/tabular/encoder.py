@@ -30,6 +30,9 @@ class TabularEncoder(Encoder):
 
     same_tokens = True
 
+    # Measured: 20 of 30 epochs, by held-out log-loss on Titanic and a survey.
+    max_epochs = 20
+
     def __init__(
         self, numbers: NumberTokens | None, categories: CategoryTokens | None
     ) -> None:

@@ -82,7 +82,8 @@ class TabularModality(Modality):
 
     Notes
     -----
-    Whole numbers written as text stay categories where they have few values. To keep
+    Whole numbers written as text stay categories where half of them repeat, or where
+    all have the same number of digits, from four on (ZIP codes). To keep
     others from being read, convert the column to the type "category". Strings of which
     nearly all occur once say next to nothing as a category: a warning says what to do.
 

@@ -93,7 +93,21 @@ def _body(decimal: str, group: str) -> re.Pattern[str]:
 
 
 _BODY = {".": _body(".", ","), ",": _body(",", ".")}
+#: Digits from which whole numbers that are equally long may be codes.
+_CODE_DIGITS = 4
 _CLOCK = re.compile(r"(\d{1,3}):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?")
+
+
+def _are_codes(values: NDArray[np.float64]) -> bool:
+    """Whether numbers may be codes: whole ones that repeat, or that are equally long.
+
+    Whoever keeps ZIP codes, ratings or numbers of departments as text means them so.
+    """
+    if (values != values.round()).any() or (values < 0).any():
+        return False
+    digits = {len(str(int(value))) for value in values}
+    equally_long = len(digits) == 1 and min(digits) >= _CODE_DIGITS
+    return equally_long or len(np.unique(values)) <= max(2, len(values) // 2)
 
 
 class NumberText(NamedTuple):
@@ -111,7 +125,7 @@ class NumberText(NamedTuple):
     def learn(cls, cells: Sequence[Any]) -> Self | None:
         """Find the form of nearly all present cells; None where there is none.
 
-        Whole numbers of few values are codes as often as not, and stay categories.
+        Whole numbers that may be codes (`_are_codes`) stay categories.
         """
         known = _sample(cells)
         if not nearly_all(sum(map(_may_be_number, known)), len(known)):
@@ -128,10 +142,8 @@ class NumberText(NamedTuple):
         values = values[np.isfinite(values)]
         if not nearly_all(len(values), len(known)):
             return None
-        few = max(2, min(30, len(known) // 2))
-        if len(np.unique(values)) <= few and (values == values.round()).all():
-            return best if any(affix) or best.decimal == ":" else None
-        return best
+        plain = not any(affix) and best.decimal != ":"
+        return None if plain and _are_codes(values) else best
 
     def read(self, cells: Sequence[Any]) -> NDArray[np.float64]:
         """The numbers, NaN where there is none."""

@@ -193,3 +193,21 @@ def test_strings_that_say_nothing_are_told_of_by_what_they_look_like(cell, form)
     assert len(caught) == 1
     assert modality.kinds_[0] == "category"
     TabularModality().fit(pd.concat([X, X]))  # categories that repeat
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        ([f"{92000 + 7 * (i % 83)}" for i in range(300)], "category"),  # ZIP codes
+        ([f"{10000 + 13 * i}" for i in range(300)], "category"),  # one a row
+        ([f"{i % 60}" for i in range(300)], "category"),  # they repeat
+        ([f"{37 * i}" for i in range(300)], "number"),
+        ([f"{1000 + 0.5 * i}" for i in range(300)], "number"),
+        ([f"${1000 + i}" for i in range(300)], "number"),
+        ([f"{i - 150}" for i in range(300)], "number"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:TabularModality")
+def test_whole_numbers_that_may_be_codes_are_categories(cells, kind):
+    modality = TabularModality().fit(pd.DataFrame({"code": cells}))
+    assert modality.kinds_ == [kind]
