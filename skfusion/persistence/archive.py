@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
-import sys
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import safetensors.numpy
 from sklearn.base import BaseEstimator
 
+from skfusion._card import versions
 from skfusion._validation import shorten
 from skfusion.persistence import foreign
 from skfusion.persistence.state import (
@@ -29,7 +27,7 @@ from skfusion.persistence.state import (
     is_ours,
 )
 
-__all__ = ["load", "save", "versions"]
+__all__ = ["load", "save"]
 
 #: Version of the format. Files of a newer one are refused.
 FORMAT = 1
@@ -42,17 +40,6 @@ MAX_RATIO = 200
 #: A default model is a few megabytes. JSON takes some twenty times its size in memory.
 MAX_BYTES, JSON_SHARE = 2**30, 16
 MAX_MANIFEST = 2**20
-#: Packages on whose versions predictions may depend.
-PACKAGES = ("numpy", "pandas", "scikit-learn", "scipy", "torch", "skops")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a model is made with."""
-    return {
-        "skfusion": sys.modules["skfusion"].__version__,
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
-    }
 
 
 # ---------------------------------------------------------------- save
@@ -185,7 +172,8 @@ def load(
     --------
     save : Write the file.
     """
-    name = shorten(os.fspath(path))
+    name = os.fspath(path)
+    name = name if len(name) <= 80 else f"…{name[-79:]}"
     trust = {t if isinstance(t, str) else class_name(t) for t in trusted}
     members, written_by = _read(Path(path), name, max_bytes)
     max_json = max_bytes // JSON_SHARE

@@ -24,8 +24,12 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from torch import nn
 
+from skfusion._sklearn import MetadataRequest, MethodMetadataRequest
+
 __all__ = ["Reader", "Writer", "class_name", "find_class", "is_known", "is_ours"]
 
+#: Classes of scikit-learn whose objects may hold ours.
+_HOLDERS = (Pipeline, MetadataRequest, MethodMetadataRequest)
 _SEQUENCES = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 #: Kinds of numbers that safetensors keeps.
 _NUMBERS = frozenset("?bhilqBHILQefd")
@@ -45,17 +49,17 @@ def is_ours(cls: type) -> bool:
     Modalities, rules and encoders that a user wrote are too.
     """
     return (
-        cls is Pipeline
+        cls in _HOLDERS
         or issubclass(cls, nn.Module)
         or any(base.__module__.split(".")[0] == "skfusion" for base in cls.__mro__)
     )
 
 
 def is_known(name: str) -> bool:
-    """Whether a class needs no trust: one of this package, of torch.nn, a pipeline."""
+    """Whether a class needs no trust: of this package, of torch.nn, or a holder."""
     module = name.rpartition(".")[0]
     return (
-        name == class_name(Pipeline)
+        name in map(class_name, _HOLDERS)
         or name.startswith("skfusion.")
         or (module.startswith("torch.nn.modules.") and module in sys.modules)
     )
@@ -99,17 +103,18 @@ class Writer:
             return thing
         if type(thing) is float and math.isfinite(thing):
             return thing
-        if id(thing) in self._numbers:
-            return {"again": self._numbers[id(thing)]}
         self._place.append(step)
-        if id(thing) in self._open:
-            raise TypeError(f"{self.place} holds itself, which cannot be saved.")
+        number = self._numbers.setdefault(id(thing), len(self._kept))
+        if number < len(self._kept):
+            if id(thing) in self._open:
+                raise TypeError(f"{self.place} holds itself, which cannot be saved.")
+            self._place.pop()
+            return {"again": number}
+        self._kept.append(thing)
         self._open.add(id(thing))
         kind, content = self._encoded(thing)
-        self._open.remove(id(thing))
+        self._open.discard(id(thing))
         self._place.pop()
-        self._numbers[id(thing)] = len(self._kept)
-        self._kept.append(thing)
         return {kind: content}
 
     @property
@@ -129,10 +134,9 @@ class Writer:
             return "float", repr(thing)
         if cls is bytes:
             return "bytes", self._stored(np.frombuffer(thing, np.uint8))
-        if cls is slice:
-            return "slice", [
-                self.record(x) for x in (thing.start, thing.stop, thing.step)
-            ]
+        if cls in (slice, range):
+            ends = (thing.start, thing.stop, thing.step)
+            return cls.__name__, [self.record(x) for x in ends]
         if cls is np.ndarray and thing.dtype.names is None:
             return self._array(thing)
         if isinstance(thing, np.generic) and not isinstance(thing, np.void):
@@ -147,7 +151,7 @@ class Writer:
             return self._pandas(thing)
         if is_ours(cls):
             if hasattr(thing, "_fields"):
-                return "named", [self._class(cls), self._pairs(thing._asdict())]
+                return "named", [self._class(cls), self._pairs(thing._asdict(), ".")]
             return "object", [self._class(cls), self._state(thing)]
         self.foreign[self.place] = thing
         return "foreign", len(self.foreign) - 1
@@ -171,6 +175,7 @@ class Writer:
 
     def _state(self, thing: Any) -> list[Any]:
         """Attributes of an object, without those that an empty network has anyway."""
+        self._open.discard(id(thing))  # they may lead back to it
         state = thing.__getstate__() or {}
         if not isinstance(state, dict):
             raise TypeError(
@@ -180,7 +185,7 @@ class Writer:
         if isinstance(thing, nn.Module):
             empty = vars(nn.Module())
             state = {k: v for k, v in state.items() if k not in empty or v != empty[k]}
-        return self._pairs(state, dot=".")
+        return self._pairs(state, ".")
 
     def _array(self, thing: NDArray[Any]) -> tuple[str, Any]:
         if thing.dtype == object:
@@ -206,9 +211,10 @@ class Writer:
 
     def _pandas(self, thing: Any) -> tuple[str, Any]:
         if isinstance(thing, pd.DataFrame):
-            columns = [self.record(x.to_numpy(), f"[{n!r}]") for n, x in thing.items()]
             names = self.record(list(thing.columns))
-            return "frame", [names, self.record(thing.index.to_numpy()), columns]
+            columns = [self.record(x.to_numpy(), f"[{n!r}]") for n, x in thing.items()]
+            index = [thing.index.to_numpy(), thing.index.name]
+            return "frame", [names, self.record(index), columns]
         if isinstance(thing, pd.Timedelta):
             return "timedelta", self.record(thing.to_timedelta64())
         utc = thing if thing.tz is None else thing.tz_convert(None)
@@ -241,6 +247,7 @@ class Reader:
             "float": float,
             "bytes": lambda content: self._stored(content).tobytes(),
             "slice": lambda content: slice(*self._all(content)),
+            "range": lambda content: range(*self._all(content)),
             "array": self._stored,
             "raw": self._raw,
             "objects": self._objects,
@@ -266,12 +273,13 @@ class Reader:
         ((kind, content),) = record.items()
         if kind == "again":
             return self._made[content]
+        at = len(self._made)
+        self._made.append(None)
         if kind in _SEQUENCES:
-            made = _SEQUENCES[kind](self._all(content))
+            self._made[at] = _SEQUENCES[kind](self._all(content))
         else:
-            made = self._kinds[kind](content)
-        self._made.append(made)
-        return made
+            self._made[at] = self._kinds[kind](content)
+        return self._made[at]
 
     def _all(self, records: Iterable[Any]) -> list[Any]:
         return [self.thing(record) for record in records]
@@ -307,8 +315,10 @@ class Reader:
 
     def _frame(self, content: Any) -> pd.DataFrame:
         names, index, columns = content
-        names, index = self.thing(names), self.thing(index)
-        frame = pd.DataFrame(dict(enumerate(self._all(columns))), index=index)
+        names, columns = self.thing(names), self._all(columns)
+        values, name = self.thing(index)
+        index = pd.Index(values, name=name, tupleize_cols=False)
+        frame = pd.DataFrame(dict(enumerate(columns)), index=index)
         frame.columns = pd.Index(names, tupleize_cols=False)
         return frame
 
@@ -325,8 +335,9 @@ class Reader:
         return cls(**self._dict(fields))
 
     def _object(self, content: Any) -> Any:
-        at, state = content
-        made = object.__new__(self._classes[at])
+        cls, state = content
+        made = object.__new__(self._classes[cls])
+        self._made[-1] = made  # its attributes may lead back to it
         if isinstance(made, nn.Module):
             nn.Module.__init__(made)
         attributes = self._dict(state)
