@@ -131,7 +131,7 @@ def _compression(data: bytes) -> int:
 def load(
     path: str | os.PathLike[str],
     *,
-    trusted: Iterable[str | type] = (),
+    trusted: str | type | Iterable[str | type] = (),
     max_bytes: int = MAX_BYTES,
 ) -> Any:
     """Read a model that `save` wrote; its predictions are the same to the bit.
@@ -142,7 +142,7 @@ def load(
     Parameters
     ----------
     path : str or path-like
-    trusted : iterable of str or type, default=()
+    trusted : str, type or iterable of them, default=()
         Further types that may be made: those of your own estimators, modalities and
         functions, as ``"lightgbm.sklearn.LGBMClassifier"`` or the type itself. The
         error for a file that needs them lists them. Trust only what you expect there.
@@ -174,13 +174,14 @@ def load(
     """
     name = os.fspath(path)
     name = name if len(name) <= 80 else f"…{name[-79:]}"
+    trusted = [trusted] if isinstance(trusted, str | type) else trusted
     trust = {t if isinstance(t, str) else class_name(t) for t in trusted}
     members, written_by = _read(Path(path), name, max_bytes)
     max_json = max_bytes // JSON_SHARE
     part, state = members[FOREIGN], _whole(name, STATE, json.loads, members[STATE])
     _whole(name, FOREIGN, foreign.check_sizes, part, max_bytes, max_json)
-    names = _whole(name, STATE, lambda: [str(c) for c in state["classes"]])
-    unknown = [n for n in names if not is_known(n) and n not in trust]
+    names, record = _whole(name, STATE, lambda: ([*state["classes"]], state["model"]))
+    unknown = [str(n) for n in names if not is_known(str(n)) and str(n) not in trust]
     unknown += _whole(name, FOREIGN, foreign.untrusted, part, trust)
     _check_trust(name, unknown)
     classes = _classes(name, names, written_by)
@@ -188,7 +189,7 @@ def load(
     unsound = _whole(name, FOREIGN, foreign.unsound_trees, parts)
     _check_trust(name, [n for n in unsound if n not in trust])
     arrays = _whole(name, ARRAYS, safetensors.numpy.load, members[ARRAYS])
-    model = _whole(name, STATE, Reader(classes, arrays, parts).thing, state["model"])
+    model = _whole(name, STATE, Reader(classes, arrays, parts).thing, record)
     if not (isinstance(model, BaseEstimator) and is_ours(type(model))):
         raise ValueError(f"{name} holds no model of skfusion, but a {type(model)}.")
     return model

@@ -388,7 +388,7 @@ def test_own_estimators_are_made_only_if_trusted(small, tmp_path):
     name = f"{__name__}.Constant"
     with pytest.raises(TypeError, match=rf"unless you trust them: \['{name}'\]"):
         again(model, tmp_path)
-    for trusted in ([name], [Constant]):
+    for trusted in ([name], Constant):
         assert_same(model, again(model, tmp_path, trusted=trusted), pd.DataFrame(X))
 
 

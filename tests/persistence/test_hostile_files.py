@@ -95,6 +95,10 @@ HOSTILE = {
     "no versions": (manifest(versions=[]), ValueError, "must state versions"),
     "state is no JSON": (with_member("state.json", b"{"), ValueError, "state.json"),
     "state is a list": (with_member("state.json", b"[]"), ValueError, "state.json"),
+    "state of no model": (
+        with_member("state.json", b'{"classes":[]}'), ValueError, "state.json"
+    ),
+    "classes are numbers": (state(classes=[1, None]), TypeError, "trust"),
     "deep nesting": (deep, ValueError, "state.json"),
     "no model": (state(model={"list": []}), ValueError, "no model of skfusion"),
     "unknown kind": (state(model={"pickle": "gASV"}), ValueError, "KeyError"),
