@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skfusion.batch import ModalityBatch
 from skfusion.corruption import CorruptionPlan, Plans, corrupt_batch
-from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
+from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs, size
 from skfusion.network import FusionNetwork
 
 __all__ = ["Explanations"]
@@ -61,9 +61,10 @@ class Explanations:
         Returns
         -------
         weights : ndarray of shape (n_samples, n_modalities)
-            Each modality's share of the size of all contributions, in the order of
-            `modality_names_`. Rows sum to 1; an absent modality has exactly 0, and a
-            row in which all are absent is all 0.
+            Each modality's share in the size of what the modalities added to the
+            output, half of it to the class that is predicted and half to all classes
+            on average. In the order of `modality_names_`. Rows sum to 1; an absent
+            modality has exactly 0, and a row in which all are absent is all 0.
         """
         return self._outputs(self._batch(X)).weights
 
@@ -150,7 +151,10 @@ class Explanations:
                 What is not additive over the elements (trees, interactions). Elements
                 and rest sum to the modality's contribution.
         """
-        batch, values, rest = self._element_values(X, modality)
+        batch, out, values = self._element_values(X, modality)
+        m = self._names.index(modality)
+        rest = self._in_output_units(out.contributions[:, m] - values.sum(axis=1))
+        values = self._in_output_units(values)
         names = self._output_names
         read_by, block = batch.modalities[modality], batch.blocks[modality]
         columns = [
@@ -168,7 +172,7 @@ class Explanations:
         return Bunch(elements=frames, rest=rest)
 
     def element_weights(self, X: Any, modality: str) -> list[pd.Series]:
-        """Share of each element in what the elements of a modality added, row by row.
+        """Share of each element in the size of what a modality's elements added.
 
         Parameters
         ----------
@@ -182,15 +186,15 @@ class Explanations:
             Indexed by the elements (words, patches, intervals, columns), summing to 1;
             empty in rows where the modality is absent.
         """
-        batch, values, _ = self._element_values(X, modality)
-        size = np.abs(values).mean(axis=2)  # (n, T)
-        weights = size / np.maximum(size.sum(axis=1, keepdims=True), 1e-12)
+        batch, out, values = self._element_values(X, modality)
+        added = size(values, out.logits, is_classification=is_classifier(self))
+        weights = added / np.maximum(added.sum(axis=1, keepdims=True), 1e-12)
         return batch.modalities[modality].elements(batch.blocks[modality], weights)
 
     def _element_values(
         self, X: Any, modality: str
-    ) -> tuple[ModalityBatch, NDArray[np.float64], NDArray[np.float64]]:
-        """Contributions of tokens (n, T, C), and the rest (n, C)."""
+    ) -> tuple[ModalityBatch, Outputs, NDArray[np.float64]]:
+        """Rows, what is said of them, and contributions of tokens (n, T, C)."""
         check_is_fitted(self)
         if modality not in self.modality_names_:
             raise ValueError(
@@ -199,8 +203,7 @@ class Explanations:
             )
         batch = self._batch(X)
         ours = batch.in_order(self._names)
-        values, rest = self._model.elements(ours, self._names.index(modality))
-        return batch, self._in_output_units(values), self._in_output_units(rest)
+        return batch, *self._model.elements(ours, self._names.index(modality))
 
     def corrupt(
         self, X: Any, corruption: Plans, *, random_state: int | None = None

@@ -121,11 +121,13 @@ def _cell(cell: Any) -> bytes:
         return b"(" + b"\x1f".join(_cell(c) for c in cell) + b")"
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return b"n"
-    if isinstance(cell, bool | int | float | np.number | np.bool_):
+    if isinstance(cell, bool | int | float | np.integer | np.floating | np.bool_):
         try:
             number = float(cell)
         except OverflowError:  # a `repr` of many digits is refused
             return b"o" + hex(int(cell)).encode()
+        except TypeError:  # to NumPy, a time span is an integer
+            return b"o" + repr(cell).encode()
         return b"n" if math.isnan(number) else np.float64(number + 0.0).tobytes()
     if hasattr(cell, "isoformat"):
         return b"t" + cell.isoformat().encode()

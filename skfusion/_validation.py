@@ -28,6 +28,7 @@ LARGEST_TARGET = 1e100
 
 def shorten(value: Any, width: int = 80) -> str:
     """What a message shows of a value: its `repr`, at most `width` characters of it."""
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, int) and value.bit_length() > 3 * width:
         return f"an integer of about {round(value.bit_length() * 0.30103)} digits"
     if isinstance(value, str | bytes | bytearray | memoryview | list | tuple):

@@ -24,7 +24,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 from skfusion import FusionClassifier, FusionRegressor, modalities
-from skfusion.batch import Block, ModalityBatch, block_tensors
+from skfusion.batch import Block, ModalityBatch, block_tensors, padded
 from skfusion.corruption import Noise
 from skfusion.modalities import Modality
 from skfusion.network import Encoder
@@ -124,7 +124,7 @@ def encode(encoder, block, index):
 
 
 def dense(array):
-    return array.toarray() if sparse.issparse(array) else np.asarray(array)
+    return array.toarray() if sparse.issparse(array) else padded(array)
 
 
 def assert_same_block(one, two):
@@ -160,7 +160,8 @@ def test_block_has_a_row_for_each_row_and_the_agreed_dtypes(block, rows):
             assert array.format == "csr", name
             assert array.dtype == np.float32, name
         else:
-            assert array.dtype in (np.float32, np.uint8) or array.dtype.kind == "i"
+            kind = padded(array).dtype
+            assert kind in (np.float32, np.uint8) or kind.kind == "i"
 
 
 def test_absent_cells_are_absent_and_no_others(block):
@@ -410,6 +411,11 @@ def _garbage(array, rows):
         changed[rows] = 7.0
         return changed.tocsr()
     changed = array.copy()
+    if array.dtype == object:  # of arrays that differ in length
+        longest = max(array.ravel(), key=len)
+        for i in np.ndindex(array[rows].shape):
+            changed[(rows[i[0]], *i[1:])] = 255 - np.concatenate([longest, longest])
+        return changed
     changed[rows] = np.nan if changed.dtype.kind == "f" else np.iinfo(array.dtype).max
     return changed
 

@@ -1,6 +1,7 @@
 """The package's own estimators, in the form in which peers are run."""
 
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ def learner(options: dict[str, Any]) -> Learn:
 
     def fit(train: Part, setup: Setup) -> Predict:
         kind = FusionClassifier if train.is_classification else FusionRegressor
-        model = kind(
-            train.modalities, random_state=setup.seed, device="cpu", **options
-        ).fit(train.X, train.y, groups=train.groups)
+        model = kind(train.modalities, random_state=setup.seed, device="cpu", **options)
+        takes = signature(model.fit).parameters  # at older commits, no groups
+        given = {"groups": train.groups} if "groups" in takes else {}
+        model.fit(train.X, train.y, **given)
         return partial(_predict, model, train.n_classes)
 
     return fit

@@ -95,7 +95,11 @@ def shapley(
     exact = shapley_shares(model, X, is_classification=data.is_classification)
     weights = model.modality_weights(X)[exact.rows]
     contributions, _ = model.modality_contributions(X, joint="shared")
-    shared = _to_sum_1(np.abs(contributions).mean(axis=-1))[exact.rows]
+    size = np.abs(contributions).mean(axis=-1)
+    if data.is_classification:  # of all classes, and of the one that is predicted
+        predicted = model.predict_proba(X).argmax(axis=1)
+        size += np.abs(contributions[np.arange(len(size)), :, predicted])
+    shared = _to_sum_1(size)[exact.rows]
     joint = float(model.joint_share(X)[exact.rows].mean())
     even = exact.present / exact.present.sum(axis=1, keepdims=True)
     near, far = (0.05, float("nan")) if joint <= LARGE_JOINT else (float("nan"), 0.1)

@@ -119,6 +119,8 @@ def gate_features(
 ) -> NDArray[np.float64]:
     """What the gate sees of each source, (n, S, G).
 
+    Where a modality is alone there is no agreement, which is NaN.
+
     Parameters
     ----------
     evidence : ndarray (n, S, C)
@@ -143,12 +145,12 @@ def gate_features(
     others = (total - own) / np.maximum(n_others, 1)[..., None]
     if is_classification:
         top = np.minimum(p.max(axis=-1), 1 - 1e-6)
-        agreement = np.where(alone, 1 / C, (p * others).sum(axis=-1))
+        agreement = np.where(alone, np.nan, (p * others).sum(axis=-1))
         entropy = -(p * logp).sum(axis=-1) / np.log(C)
         columns = [np.log(top / (1 - top)), entropy, agreement]
     else:
         distance = np.sqrt(((p - others) ** 2).mean(axis=-1))
-        columns = [np.abs(p).mean(axis=-1), np.where(alone, 0, distance)]
+        columns = [np.abs(p).mean(axis=-1), np.where(alone, np.nan, distance)]
     worst = np.where(seen[..., None], ood, -np.inf).max(axis=1, initial=-np.inf)
     worst = np.where(np.isfinite(worst), worst, 0)[:, None]
     ood = np.concatenate([ood, np.repeat(worst, S - M, axis=1)], axis=1)
@@ -158,8 +160,11 @@ def gate_features(
 def standardise(
     features: NDArray[np.float64], mean: NDArray[np.float64], sd: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Gate features in standard deviations; out-of-distribution ones softly cut off."""
-    z = (features - mean) / sd
+    """Gate features in standard deviations; out-of-distribution ones softly cut off.
+
+    What there is not counts as usual: trust does not hang on who else is there.
+    """
+    z = np.nan_to_num((features - mean) / sd)
     x = np.clip(z, -CLIP, CLIP)
     unusual = (np.clip(z[..., -N_SCORES:], -CLIP, OOD_CLIP) - OOD_START) / OOD_SOFTNESS
     x[..., -N_SCORES:] = np.logaddexp(0, unusual) * OOD_SOFTNESS
@@ -277,7 +282,9 @@ def _moments(
     features: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weighted mean and standard deviation of gate features, both (S, G)."""
-    share = (weight / np.maximum(weight.sum(axis=0), 1e-12))[..., None]
+    weight = weight[..., None] * ~np.isnan(features)
+    share = weight / np.maximum(weight.sum(axis=0), 1e-12)
+    features = np.nan_to_num(features)
     mean = (features * share).sum(axis=0)
     return mean, np.sqrt((((features - mean) ** 2) * share).sum(axis=0)) + 1e-3
 

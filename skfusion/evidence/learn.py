@@ -85,7 +85,11 @@ def learn(
     )
     networks = [fold.network for fold in folds]
     if not adaptive:
-        alone = NetworkModel(networks, plan.is_classification)
+        alone = NetworkModel(
+            networks,
+            is_classification=plan.is_classification,
+            adds_evidence=rule.learns_trust,
+        )
         alone.held_out = of_networks(
             folds,
             splits,
@@ -114,10 +118,9 @@ def learn(
         everything,
         is_classification=plan.is_classification,
     )
-    model = fit_evidence(
+    return folds, fit_evidence(
         networks, base, evidence, additive, everything, splits, y, weight
     )
-    return folds, model
 
 
 def _corrupted_copies(

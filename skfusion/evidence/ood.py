@@ -71,7 +71,8 @@ class Density(NamedTuple):
             center, scale = center.astype(np.float32), scale.astype(np.float32)
             x = (x - center) / scale
             solver = "randomized" if 3 * k < F else "full"
-            pca = PCA(k, random_state=seed, svd_solver=solver).fit(x)
+            with np.errstate(invalid="ignore"):  # the shares of no variance at all
+                pca = PCA(k, random_state=seed, svd_solver=solver).fit(x)
             components = pca.components_.astype(np.float32)
             z = x @ components.T
             left = (x**2).sum(axis=1) - (z**2).sum(axis=1)

@@ -26,7 +26,14 @@ from skfusion.training.inference import (
     run,
 )
 
-__all__ = ["EvidenceModel", "NetworkModel", "Outputs", "network_evidence", "speaking"]
+__all__ = [
+    "EvidenceModel",
+    "NetworkModel",
+    "Outputs",
+    "network_evidence",
+    "size",
+    "speaking",
+]
 
 #: Up to this many rows, prediction runs in float64: the answer for a row then does not
 #: depend, to 1e-7, on which rows come with it. Above, float32 is several times faster.
@@ -38,9 +45,10 @@ class Outputs(NamedTuple):
 
     logits : ndarray (n, C)
     alone : ndarray (n, M, C), evidence of each modality alone
-    weights : ndarray (n, M), share of the evidence
+    weights : ndarray (n, M), share in the size of what modalities added
     contributions : ndarray (n, M, C), what each modality added to the logits
     joint : ndarray (n, C), what belongs to no single modality
+    joint_share : ndarray (n,), its share in the size of all that was added
     trust : ndarray (n, M)
     """
 
@@ -49,39 +57,51 @@ class Outputs(NamedTuple):
     weights: NDArray[np.float64]
     contributions: NDArray[np.float64]
     joint: NDArray[np.float64]
+    joint_share: NDArray[np.float64]
     trust: NDArray[np.float64]
-
-    @property
-    def joint_share(self) -> NDArray[np.float64]:
-        """Share of the output that belongs to no single modality, (n,)."""
-        own, joint = size(self.contributions).sum(axis=1), size(self.joint)
-        return joint / np.maximum(own + joint, 1e-12)
 
     def in_order(self, order: Sequence[int]) -> Outputs:
         """The same with the modalities in another order."""
-        return Outputs(
-            self.logits,
-            self.alone[:, order],
-            self.weights[:, order],
-            self.contributions[:, order],
-            self.joint,
-            self.trust[:, order],
+        return self._replace(
+            alone=self.alone[:, order],
+            weights=self.weights[:, order],
+            contributions=self.contributions[:, order],
+            trust=self.trust[:, order],
         )
 
 
-def size(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean absolute size over the last axis."""
-    return np.abs(x).mean(axis=-1)
+def size(
+    added: NDArray[np.float64], logits: NDArray[np.float64], *, is_classification: bool
+) -> NDArray[np.float64]:
+    """Size of what was added to the logits, (n, ..., C) -> (n, ...).
+
+    The mean over the outputs; in a classification, of that and of the class that is
+    predicted. That class alone is what the answer hangs on, and would make nothing of
+    who only speaks against the others.
+    """
+    each = np.abs(added)
+    mean = each.mean(axis=-1)
+    if not is_classification:
+        return mean
+    answer = logits.argmax(axis=-1).reshape(-1, *[1] * (added.ndim - 1))
+    return (mean + np.take_along_axis(each, answer, axis=-1)[..., 0]) / 2
 
 
 def weights_of(
-    contributions: NDArray[np.float64], present: NDArray[np.bool_]
+    size: NDArray[np.float64], present: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Share of the evidence, (n, M): even ones only where nobody says anything."""
-    share = size(contributions) * present
+    """Shares of sizes, (n, M): even ones only where nobody says anything."""
+    share = size * present
     total = share.sum(axis=1, keepdims=True)
     even = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
     return np.where(total > 1e-9, share / np.maximum(total, 1e-9), even)
+
+
+def joint_share(
+    own: NDArray[np.float64], joint: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Share of the size of the joint part (n,) beside that of modalities (n, M)."""
+    return joint / np.maximum(own.sum(axis=1) + joint, 1e-12)
 
 
 def speaking(evidence: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -224,9 +244,19 @@ class EvidenceModel(Networks):
                 shared = self._shared(rows, share, evidence[:, M])
                 contributions = contributions + self.gate.scaled(factor * shared)
                 rest = np.zeros_like(rest)
-        weights = weights_of(contributions, present)
-        alone = e[:, :M] * present[..., None]
-        return Outputs(logits, alone, weights, contributions, rest, trust[:, :M])
+        own_size, rest_size = (
+            size(added, logits, is_classification=task.is_classification)
+            for added in (contributions, rest)
+        )
+        return Outputs(
+            logits,
+            e[:, :M] * present[..., None],
+            weights_of(own_size, present),
+            contributions,
+            rest,
+            joint_share(own_size, rest_size),
+            trust[:, :M],
+        )
 
     def _trust(self, rows: Rows, evidence: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far each source is believed, (n, S)."""
@@ -271,18 +301,17 @@ class EvidenceModel(Networks):
 
     def elements(
         self, batch: ModalityBatch, m: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What each token of a modality added, (n, T, C), and the rest, (n, C).
+    ) -> tuple[Outputs, NDArray[np.float64]]:
+        """What is said of rows, and what each token of a modality added, (n, T, C).
 
         The network's tokens and the terms of linear models are exact; what trees add,
-        and constants, are the rest.
+        and constants, are the rest of the contribution.
         """
         rows = Rows.of(batch, exact=self.exact(len(batch)))
         evidence, additive = self.evidence(rows)
         out = self._outputs(rows, evidence, additive, "separate")
         shares = self.mix.shares_of(~np.isnan(evidence[..., 0]))  # (n, S, K)
         trust = self._trust(rows, evidence)
-        total = out.contributions[:, m]
         own, linear = self.gate.factors(self.mix(evidence), additive)
         believed = trust[:, m] * own[:, m]
         networks, classes = (
@@ -305,16 +334,30 @@ class EvidenceModel(Networks):
             if terms is not None:
                 values = _padded_sum(values, weight[:, None, None] * terms)
         values = self.gate.scaled(values)
-        values = np.where(rows.present[:, m, None, None], values, 0)
-        return values, total - values.sum(axis=1)
+        return out, np.where(rows.present[:, m, None, None], values, 0)
 
 
 class NetworkModel(Networks):
-    """Networks under a rule of their own: their outputs are averaged."""
+    """Networks under a rule of their own: their outputs are averaged.
 
-    def __init__(self, networks: list[FusionNetwork], is_classification: bool) -> None:
+    Parameters
+    ----------
+    networks : list of FusionNetwork
+    is_classification : bool
+    adds_evidence : bool
+        Whether the weights are those of a sum of evidence, or the rule's own.
+    """
+
+    def __init__(
+        self,
+        networks: list[FusionNetwork],
+        *,
+        is_classification: bool,
+        adds_evidence: bool,
+    ) -> None:
         super().__init__(networks)
         self.is_classification = is_classification
+        self.adds_evidence = adds_evidence
 
     def outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
         """What the networks say of rows, their modalities in the networks' order."""
@@ -330,17 +373,23 @@ class NetworkModel(Networks):
             even = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
             contributions = contributions + even[..., None] * rest[:, None]
             rest = np.zeros_like(rest)
-        return Outputs(logits, evidence, weights, contributions, rest, weights)
+        own, joint_size = (
+            size(added, logits, is_classification=self.is_classification)
+            for added in (contributions, rest)
+        )
+        if self.adds_evidence:
+            weights = weights_of(own, batch.present)
+        share = joint_share(own, joint_size)
+        return Outputs(logits, evidence, weights, contributions, rest, share, weights)
 
     def elements(
         self, batch: ModalityBatch, m: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What the tokens of a modality say alone, times its weight; and the rest."""
+    ) -> tuple[Outputs, NDArray[np.float64]]:
+        """What the tokens of a modality say alone, times its weight."""
         out = self.outputs(batch)
         networks, classes = self.networks_for(len(batch)), self.is_classification
         tokens = token_contributions(networks, batch, m, is_classification=classes)
-        values = out.weights[:, m, None, None] * tokens
-        return values, out.contributions[:, m] - values.sum(axis=1)
+        return out, out.weights[:, m, None, None] * tokens
 
 
 def token_contributions(

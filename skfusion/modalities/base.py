@@ -299,7 +299,6 @@ class CellModality(Modality):
         if not failures:
             return
         label, column, error = failures[0]
-        label = label.item() if isinstance(label, np.generic) else label
         where = f"row {shorten(label)} of column {shorten(column)}"
         cause = str(getattr(error, "strerror", None) or error)
         if self.on_error == "raise":

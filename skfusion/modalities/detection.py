@@ -137,7 +137,10 @@ def numeric_cells(column: Any) -> list[NDArray[Any]]:
     numeric = []
     for cell in cells:
         if isinstance(cell, list | np.ndarray | pd.Series) and len(cell):
-            array = np.asarray(cell)
+            try:
+                array = np.asarray(cell)
+            except ValueError:  # lists of unequal length
+                continue
             if array.dtype == object and all(isinstance(c, Real | None) for c in array):
                 array = array.astype(np.float64)
             if array.dtype.kind in "iufb":

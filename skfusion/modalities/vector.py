@@ -244,7 +244,9 @@ def _holds_cells(X: Any) -> bool:
 
 
 def _is_vector(cell: Any) -> bool:
-    return hasattr(cell, "__len__") and not isinstance(cell, str | bytes | dict)
+    if isinstance(cell, str | bytes | dict) or getattr(cell, "shape", None) == ():
+        return False
+    return hasattr(cell, "__len__")
 
 
 def _vector_width(column: pd.Series) -> int | None:

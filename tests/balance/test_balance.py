@@ -587,6 +587,7 @@ def own_accuracy(balance, fusion):
             n_folds=1,
             d_model=32,
             max_epochs=12,
+            lr=0.003,
             random_state=seed,
         ).fit(*imbalanced(600, seed))
         alone = model.modality_proba(X_test).values()

@@ -6,7 +6,7 @@ import pytest
 
 from skfusion import FusionClassifier, FusionRegressor
 from skfusion.corruption import Noise
-from skfusion.evidence.outputs import weights_of
+from skfusion.evidence.outputs import size, weights_of
 from skfusion.fusion import AdaptiveFusion, BottleneckFusion
 from skfusion.modalities import AudioModality, ImageModality, SeriesModality
 
@@ -103,12 +103,18 @@ def test_joint_part_is_shared_among_what_is_there_alone(fitted, rows):
     assert not shared[absent_of(fitted, X)].any()
 
 
+def size_of(fitted, X, added):
+    """Size of what is added (n, ..., C): of the predicted class, and of all."""
+    if isinstance(fitted, FusionRegressor):
+        return np.abs(added / fitted.y_scale_).mean(axis=-1)
+    answer = fitted.predict_proba(X).argmax(axis=1)
+    of_answer = np.abs(added[np.arange(len(answer)), ..., answer])
+    return (of_answer + np.abs(added).mean(axis=-1)) / 2
+
+
 def test_weights_are_shares_of_the_size_of_contributions(fitted, rows):
     X = rows[0]
-    contributions = fitted.modality_contributions(X)[0]
-    if isinstance(fitted, FusionRegressor):
-        contributions = contributions / fitted.y_scale_
-    size = np.abs(contributions).mean(axis=2)
+    size = size_of(fitted, X, fitted.modality_contributions(X)[0])
     expected = size / size.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(fitted.modality_weights(X), expected, atol=1e-9)
 
@@ -131,18 +137,26 @@ def test_joint_share_is_that_of_the_joint_part(fitted, rows):
     share = fitted.joint_share(rows[0])
     assert ((share >= 0) & (share <= 1)).all()
     if isinstance(fitted, FusionClassifier):
-        own = np.abs(contributions).mean(axis=2).sum(axis=1)
-        joint = np.abs(rest).mean(axis=1)
+        own = size_of(fitted, rows[0], contributions).sum(axis=1)
+        joint = size_of(fitted, rows[0], rest)
         np.testing.assert_allclose(share, joint / (own + joint), atol=1e-9)
 
 
 def test_even_weights_only_where_nobody_says_anything():
     present = np.array([[True, True], [True, False], [True, True]])
-    contributions = np.zeros((3, 2, 2))
-    contributions[2] = [[1.0, -1.0], [3.0, -3.0]]
+    sizes = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 3.0]])
     np.testing.assert_allclose(
-        weights_of(contributions, present), [[0.5, 0.5], [1, 0], [0.25, 0.75]]
+        weights_of(sizes, present), [[0.5, 0.5], [1, 0], [0.25, 0.75]]
     )
+
+
+def test_size_is_that_of_the_predicted_class_and_of_all():
+    added = np.array([[[1.0, -3.0, 2.0]], [[0.5, 0.0, -0.5]]])
+    logits = np.array([[0.0, 5.0, 1.0], [0.0, 1.0, 2.0]])
+    found = size(added, logits, is_classification=True)
+    np.testing.assert_allclose(found, [[2.5], [5 / 12]])
+    found = size(added, logits, is_classification=False)
+    np.testing.assert_allclose(found, [[2.0], [1 / 3]])
 
 
 # ---------------------------------------------------------------- elements

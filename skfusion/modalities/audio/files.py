@@ -39,6 +39,19 @@ def check_rate(rate: float) -> None:
         )
 
 
+class _Bytes(io.BytesIO):
+    """Bytes of a file; as in C, to seek an impossible place is no exception.
+
+    libsndfile tries what a broken header says, and soundfile would show tracebacks.
+    """
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return -1
+
+
 @contextmanager
 def open_sound(cell: Any, *, whole: bool) -> Iterator[soundfile.SoundFile]:
     """The sound behind a path or the bytes of a file.
@@ -52,7 +65,7 @@ def open_sound(cell: Any, *, whole: bool) -> Iterator[soundfile.SoundFile]:
             file: BinaryIO = stack.enter_context(open(cell, "rb"))
             source: Any = os.fspath(cell)
         else:
-            file = source = io.BytesIO(cell)
+            file = source = _Bytes(cell)
             start = bytes(cell[:3])
             # libsndfile 1.2.2 often fails on an MP3 that is no file of the system.
             if start == b"ID3" or (start[:1] == b"\xff" and start[1:2] >= b"\xe0"):

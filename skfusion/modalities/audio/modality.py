@@ -86,8 +86,8 @@ class AudioModality(CellModality):
     -----
     Cells may be a path, the bytes of a WAV, FLAC, OGG, MP3 or AIFF file, an array of
     samples (float or integer; (T,), (T, channels) or (channels, T)), a tuple
-    ``(samples, rate)``, or None. Several columns are encoded by the same convolutions
-    and give tokens side by side.
+    ``(samples, rate)``, or None. Of a long sound, only what is kept is decoded. Several
+    columns are encoded by the same convolutions and give tokens side by side.
 
     Examples
     --------

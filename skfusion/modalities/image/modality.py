@@ -84,12 +84,15 @@ class ImageModality(CellModality):
 
     Notes
     -----
-    Cells may be a path, the bytes of a file that Pillow reads, a PIL image, an array
-    (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or None. Of animations the first frame
-    counts. Arrays may be bool, uint8, float or wider integers: the training rows decide
-    whether floats range to 1 or to 255, integers to 255, 1023, 4095, 16383 or 65535,
-    or, with negative values, over a range of their own. Several columns are encoded by
-    the same network and give tokens side by side.
+    Cells may be the path of a regular file, the bytes of a file that Pillow reads, a
+    PIL image, an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or None. Of
+    animations the first frame counts. Arrays may be bool, uint8, float or wider
+    integers: the training rows decide whether floats range to 1 or to 255, integers to
+    255, 1023, 4095, 16383 or 65535, or, with negative values, over a range of their
+    own. Several columns are encoded by the same network and give tokens side by side.
+
+    Of a file, at most ``PIL.Image.MAX_IMAGE_PIXELS`` pixels are decoded, JPEG at
+    reduced size; a larger picture is a cell that cannot be read.
 
     Examples
     --------

@@ -273,6 +273,10 @@ class PictureReader:
         return square
 
 
+#: Formats that are programs, which Pillow has others run or play back.
+_RUN = ("EPS", "WMF")
+
+
 def _open(cell: Any) -> Image.Image:
     """Open a path or the bytes of a file; the pixels are not decoded yet."""
     if isinstance(cell, str | os.PathLike):
@@ -288,9 +292,16 @@ def _open(cell: Any) -> Image.Image:
     else:
         source, what = io.BytesIO(cell), f"its {len(cell)} bytes"
     try:
-        return Image.open(source)
+        image = Image.open(source)
     except UnidentifiedImageError as error:
         raise ValueError(f"Pillow knows no picture format like {what}.") from error
+    if image.format in _RUN:
+        image.close()
+        raise ValueError(
+            f"{what} is {image.format}, a program that another one would have to run. "
+            "Convert it to PNG or JPEG."
+        )
+    return image
 
 
 @contextmanager

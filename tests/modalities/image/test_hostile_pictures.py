@@ -158,3 +158,10 @@ def test_a_jpeg_is_decoded_at_reduced_size(monkeypatch):
     assert modality.transform([cell]).present.all()
     with pytest.raises(ValueError, match="640 x 640 pixels"):
         modality.transform([png(picture("RGB", 640, 640))])
+
+
+def test_a_picture_that_is_a_program_is_not_run():
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n%%EOF\n"
+    cells = np.array([program], dtype=object)
+    with pytest.raises(ValueError, match=r"row 0 .*EPS.*Convert it to PNG or JPEG"):
+        ImageModality().fit(cells)
