@@ -2,8 +2,16 @@
 
 from skfusion.classifier import FusionClassifier
 from skfusion.modalities.transformer import ModalityTransformer
+from skfusion.persistence import load, save
 from skfusion.regressor import FusionRegressor
 
 __version__ = "0.1.0"
 
-__all__ = ["FusionClassifier", "FusionRegressor", "ModalityTransformer", "__version__"]
+__all__ = [
+    "FusionClassifier",
+    "FusionRegressor",
+    "ModalityTransformer",
+    "__version__",
+    "load",
+    "save",
+]

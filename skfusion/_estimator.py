@@ -20,12 +20,12 @@ from torch import Tensor
 
 from skfusion import balance as balance_strategies
 from skfusion import fusion as fusion_rules
+from skfusion._card import Card, TrainingRows, versions
 from skfusion._defaults import (
     automatic_batch_size,
     automatic_corruption,
     automatic_folds,
 )
-from skfusion._explanations import Explanations
 from skfusion._sklearn import Interval, StrOptions, VisualBlock, fit_context
 from skfusion._validation import check_groups, check_weights, is_numeric
 from skfusion.balance.base import Balance
@@ -60,7 +60,7 @@ BALANCES: dict[str, type[Balance]] = {
 }
 
 
-class BaseFusion(Explanations, BaseEstimator, ABC):
+class BaseFusion(Card, BaseEstimator, ABC):
     """Base of `FusionClassifier` and `FusionRegressor`."""
 
     _is_classification: bool
@@ -260,8 +260,15 @@ class BaseFusion(Explanations, BaseEstimator, ABC):
                 f"but got {batch.names}. Use warm_start=False to start afresh."
             )
         self.modality_names_ = batch.names
+        present = batch.present.mean(axis=0)
         batch = batch.in_order(self._names)
         distinct = distinct_rows(batch, y, weight, groups)
+        counts = None
+        if self._is_classification:
+            counts = np.unique(y, return_counts=True)[1]
+        self._rows = TrainingRows(
+            len(y), len(distinct.rows), counts, present, versions()
+        )
         batch, y = batch[distinct.rows], y[distinct.rows]
         target, prior, weights = self._encode_target(y, distinct.weight)
         splits = self._splits(batch, target, seed, distinct.group)

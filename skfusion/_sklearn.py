@@ -7,6 +7,7 @@ scikit-learn moves one of them, this is the only file to change.
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import assert_all_finite
+from sklearn.utils._metadata_requests import MetadataRequest, MethodMetadataRequest
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
@@ -15,6 +16,8 @@ from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 __all__ = [
     "BaseComposition",
     "Interval",
+    "MetadataRequest",
+    "MethodMetadataRequest",
     "Options",
     "StrOptions",
     "VisualBlock",

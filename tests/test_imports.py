@@ -17,8 +17,9 @@ PACKAGE = ROOT / "skfusion"
 FLOORS = [
     {"inspection", "datasets"},
     {"skfusion"},
-    {"classifier", "regressor"},
+    {"classifier", "regressor", "persistence"},
     {"_estimator"},
+    {"_card"},
     {"_explanations"},
     {"evidence"},
     {"training"},

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from skfusion.evidence.crossfit import BaseModels, CrossFitted, Rows
 from skfusion.evidence.gate import fit_gate, gate_features
+from skfusion.evidence.held_out import summarise
 from skfusion.evidence.mixing import fit_mix
 from skfusion.evidence.ood import fit_densities, ood_scores
 from skfusion.evidence.outputs import EvidenceModel, network_evidence, speaking
@@ -109,7 +110,13 @@ def fit_evidence(
         task.seed,
         [reduced.components for reduced in base.reduced],
     )
-    return EvidenceModel(list(networks), base, mix, gate, densities)
+    model = EvidenceModel(list(networks), base, mix, gate, densities)
+    held = Rows(clean.batch[at], [x[at] for x in clean.features])
+    out = model._outputs(held, evidence[0], additive[0], "separate")
+    model.held_out = summarise(
+        out.logits, out.weights, out.joint_share, y, weight, **options
+    )
+    return model
 
 
 def _held_out_scores(

@@ -19,6 +19,7 @@ from skfusion.corruption import Plans, corrupt_batch
 from skfusion.evidence.base_models import Task
 from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
 from skfusion.evidence.fit import fit_evidence, with_networks
+from skfusion.evidence.held_out import of_networks
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel
 from skfusion.network import FusionNetwork
 from skfusion.training.folds import (
@@ -84,12 +85,19 @@ def learn(
     )
     networks = [fold.network for fold in folds]
     if not adaptive:
-        model = NetworkModel(
+        alone = NetworkModel(
             networks,
             is_classification=plan.is_classification,
             adds_evidence=rule.learns_trust,
         )
-        return folds, model
+        alone.held_out = of_networks(
+            folds,
+            splits,
+            target.numpy(),
+            weight,
+            is_classification=plan.is_classification,
+        )
+        return folds, alone
     splits, y = splits[: len(folds)], target.numpy()  # after Ctrl-C, the finished ones
     log_prior = prior.double().numpy()
     task = Task(plan.is_classification, len(prior), log_prior, plan.seed % 2**31)

@@ -14,6 +14,7 @@ from skfusion.batch import ModalityBatch
 from skfusion.evidence.base_models import LinearModel, Task, centre
 from skfusion.evidence.crossfit import BaseModels, Rows
 from skfusion.evidence.gate import Gate, gate_features
+from skfusion.evidence.held_out import Summary
 from skfusion.evidence.mixing import Mix
 from skfusion.evidence.ood import Density, ood_scores
 from skfusion.network import FusionNetwork
@@ -136,6 +137,9 @@ class Networks:
     ----------
     networks : list of FusionNetwork, one a fold
     """
+
+    #: Of training rows, by models that did not learn from them; None without any.
+    held_out: Summary | None = None
 
     def __init__(self, networks: list[FusionNetwork]) -> None:
         self.networks = networks
