@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.trust.figures import ADAPTIVE, Figure
@@ -38,8 +39,7 @@ def _from_output(
 ) -> float:
     """Largest distance of what is predicted and what the parts give."""
     if is_classification:
-        odds = np.exp(whole - whole.max(axis=1, keepdims=True))
-        proba = odds / odds.sum(axis=1, keepdims=True)
+        proba = softmax(np.log(model.class_prior_) + whole, axis=1)
         return float(np.abs(proba - model.predict_proba(X)).max())
     predicted = np.asarray(model.predict(X), dtype=float).reshape(whole.shape)
     offset = predicted - whole  # the mean of the training target, in every row
