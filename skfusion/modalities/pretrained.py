@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 from tqdm import tqdm
 
-from skfusion._sklearn import Interval, StrOptions
+from skfusion._sklearn import Interval
 from skfusion._validation import shorten
 from skfusion.modalities.embeddings import Cache, FolderCache, MemoryCache, NoCache
 
@@ -56,12 +56,12 @@ class Pretrained(BaseEstimator, ABC):
 
     #: What the extra, the example of a model, and a cell are called in messages.
     _example: ClassVar[str] = ""
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "model": "no_validation",  # type: ignore[dict-item]
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "model": "no_validation",
         "revision": [str, None],
         "local_files_only": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "cache": [StrOptions({"memory"}), str, Path, None],
+        "cache": [str, Path, None],
         "max_cache_mb": [Interval(Real, 0, None, closed="left")],
         "device": [str, None],
         "verbose": ["boolean"],
@@ -117,11 +117,12 @@ class Pretrained(BaseEstimator, ABC):
         fingerprint : str
             A digest of its class, its settings and its weights.
         """
+        self._validate_params()
         if isinstance(self.model, Unnamed):
             raise ValueError(
                 f"{type(self).__name__} was pickled without its model, {self.model!r}: "
-                "it has no name by which its weights are found. Set `encoder_.model` of "
-                "the fitted modality to it; or, before `fit`, save the model to a "
+                "it has no name by which its weights are found. Set `encoder_.model` "
+                "of the fitted modality to it; or, before `fit`, save the model to a "
                 "folder and pass that as `model`."
             )
         if not isinstance(self.model, str | Path):

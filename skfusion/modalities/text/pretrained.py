@@ -76,7 +76,7 @@ class PretrainedText(Pretrained):
           meaning: float32(3, 1, 2); 2 of 3 rows present)
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Pretrained._parameter_constraints,
         "prompt": [str],
     }
