@@ -22,8 +22,8 @@ from skfusion.network import Dropout, Encoder, ResidualMLP
 __all__ = ["Meaning", "MeaningEncoder", "PretrainedText"]
 
 #: Norm of the embedding of a text among the features of a linear model; that of the
-#: TF-IDF beside it is 1.
-FEATURE_NORM = 3.0
+#: TF-IDF beside it is 1. Measured: 0.5 of 0.25 to 6, by log-loss on 10,000 reviews.
+FEATURE_NORM = 0.5
 
 
 class PretrainedText(Pretrained):
