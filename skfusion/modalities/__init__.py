@@ -7,7 +7,7 @@ from skfusion.modalities.estimator import EstimatorModality
 from skfusion.modalities.image import ImageModality
 from skfusion.modalities.series import SeriesModality
 from skfusion.modalities.tabular import TabularModality
-from skfusion.modalities.text import TextModality
+from skfusion.modalities.text import PretrainedText, TextModality
 from skfusion.modalities.transformer import ModalityTransformer
 from skfusion.modalities.vector import VectorModality
 from skfusion.modalities.wrapped import TransformerModality
@@ -18,6 +18,7 @@ __all__ = [
     "ImageModality",
     "Modality",
     "ModalityTransformer",
+    "PretrainedText",
     "SeriesModality",
     "TabularModality",
     "TextModality",

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
@@ -19,22 +20,19 @@ from skfusion.modalities.base import CellModality, is_absent
 from skfusion.modalities.detection import TEXTS, looks_like, most, sample_cells
 from skfusion.modalities.text.encoder import TextEncoder
 from skfusion.modalities.text.features import TextFeatures
+from skfusion.modalities.text.pretrained import Meaning, MeaningEncoder, PretrainedText
 from skfusion.modalities.text.reading import (
-    MAX_UNSEEN,
     SEPARATOR,
     Tokens,
     clean,
     count_words,
-    hash_char_ngrams,
     split_words,
     tokenise,
 )
-from skfusion.modalities.text.vocabulary import Vocabulary
+from skfusion.modalities.text.vocabulary import MAX_COLUMNS, Vocabulary
 from skfusion.network import Encoder
 
 __all__ = ["TextModality"]
-
-MAX_COLUMNS = 255  # that are told apart
 
 
 class TextModality(CellModality):
@@ -70,6 +68,9 @@ class TextModality(CellModality):
     token_dropout : float, default=0.4
         Share of the words of a long text that training hides at each step; short texts
         lose less, since each of their words counts.
+    encoder : PretrainedText, optional
+        A pretrained encoder. Its embedding of the text of each column is one more
+        element, "[meaning]", beside the words.
     on_error : {"raise", "absent"}, default="raise"
         What to do with a cell that is no text: raise an error that names its row and
         column, or treat it as absent, with one warning.
@@ -79,6 +80,8 @@ class TextModality(CellModality):
     vocabulary_ : dict of str to int
         The known words and their ids, from 1, the most frequent first; of equally
         frequent ones, in the order of the alphabet.
+    encoder_ : PretrainedText or None
+        The encoder in use.
     n_features_in_ : int
         Number of columns.
 
@@ -103,6 +106,7 @@ class TextModality(CellModality):
         "strip_html": ["boolean"],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "token_dropout": [Interval(Real, 0, 1, closed="left")],
+        "encoder": [PretrainedText, None],
     }
     short_name = "text"
     has_elements = True
@@ -122,6 +126,7 @@ class TextModality(CellModality):
         strip_html: bool = True,
         embedding_dim: int = 32,
         token_dropout: float = 0.4,
+        encoder: PretrainedText | None = None,
         on_error: Literal["raise", "absent"] = "raise",
     ) -> None:
         self.max_tokens = max_tokens
@@ -132,6 +137,7 @@ class TextModality(CellModality):
         self.strip_html = strip_html
         self.embedding_dim = embedding_dim
         self.token_dropout = token_dropout
+        self.encoder = encoder
         self.on_error = on_error
 
     @classmethod
@@ -199,7 +205,8 @@ class TextModality(CellModality):
             a word that is not in the vocabulary; its hashed character n-grams are then
             row r - 1 of "unseen" (n_samples, n_unseen, 16); "ngrams" (n_samples,
             n_tokens, n - 1), ids of the n-grams that begin at the word; "columns"
-            (n_samples, n_tokens) where there are several.
+            (n_samples, n_tokens) where there are several; "meaning" (n_samples,
+            n_columns, width) where there is an `encoder`.
         """
         check_is_fitted(self)
         return self._to_block(self._read(X, reset=False))
@@ -265,35 +272,16 @@ class TextModality(CellModality):
         self.vocabulary_ = vocabulary.words
         self._features = TextFeatures(vocabulary, min(self.n_features_in_, MAX_COLUMNS))
         self._features.learn(tokens, ids, min_df=min_df)
+        self.encoder_ = None if self.encoder is None else clone(self.encoder)
+        self._meaning = None
+        if self.encoder_ is not None:
+            self._meaning = Meaning(self.encoder_, tokens.cells, self._column_names)
 
     def _to_block(self, tokens: Tokens) -> Block:
-        """Spread the words over padded arrays."""
-        vocabulary = self._features.vocabulary
-        words = vocabulary.word_ids(tokens)
-        ngrams = vocabulary.ngram_ids(tokens, words)
-        n = len(tokens.cells)
-        there = np.arange(max(tokens.length.max(), 1)) < tokens.length[:, None]
-        new = words == 0
-        row, word = tokens.row[new], tokens.word[new]
-        place = (np.arange(len(row)) - np.searchsorted(row, row)) % MAX_UNSEEN
-        occurs = np.zeros(len(tokens.distinct), dtype=bool)
-        occurs[word] = True
-        which = np.flatnonzero(occurs)
-        hashed = hash_char_ngrams([tokens.distinct[i] for i in which])
-        n_unseen = int(place.max(initial=0)) + 1
-        unseen = np.zeros((n, n_unseen, hashed.shape[1]), dtype=np.int16)
-        unseen[row, place] = hashed[(occurs.cumsum() - 1)[word]]
-        words[new] = -1 - place
-        arrays: dict[str, Any] = {
-            "words": _spread(words, there, np.int32),
-            "ngrams": np.zeros((*there.shape, len(ngrams)), dtype=np.int32),
-            "unseen": unseen,
-        }
-        if ngrams:
-            arrays["ngrams"][there] = np.stack(ngrams, axis=-1)
-        if tokens.column is not None:
-            column = np.minimum(tokens.column + 1, MAX_COLUMNS)
-            arrays["columns"] = _spread(column, there, np.uint8)
+        """Spread the words over padded arrays, with what their texts mean."""
+        arrays = self._features.vocabulary.arrays(tokens)
+        if self._meaning is not None:
+            arrays["meaning"] = self._meaning(tokens.cells)
         return Block(arrays, tokens.present, tokens.cells)
 
     # ------------------------------------------------------------ what others read
@@ -303,7 +291,7 @@ class TextModality(CellModality):
         check_is_fitted(self)
         vocabulary = self._features.vocabulary
         n_words, *n_ngrams = vocabulary.n_common
-        return TextEncoder(
+        words = TextEncoder(
             vocabulary.char_ngrams,
             vocabulary.counts,
             n_words=n_words,
@@ -314,6 +302,9 @@ class TextModality(CellModality):
             dropout=dropout,
             token_dropout=self.token_dropout,
         )
+        if self._meaning is None:
+            return words
+        return MeaningEncoder(words, self._meaning, d_model, dropout)
 
     def features(self, block: Block) -> sparse.csr_matrix:
         """TF-IDF of words and n-grams; of short texts, also of character n-grams.
@@ -325,10 +316,11 @@ class TextModality(CellModality):
         -------
         features : CSR matrix of shape (n_samples, n_features), float32
             The words of a cell have norm 1, and so have its character n-grams, or 0
-            where nothing in the text is known.
+            where nothing in the text is known; embeddings come last.
         """
         check_is_fitted(self)
-        return self._features.matrix(block)
+        tfidf = self._features.matrix(block)
+        return tfidf if self._meaning is None else self._meaning.beside(tfidf, block)
 
     def linear_terms(
         self, block: Block, coef: NDArray[Any], center: NDArray[Any]
@@ -339,7 +331,14 @@ class TextModality(CellModality):
         its words, and a hashed character n-gram's by the words that have it.
         """
         check_is_fitted(self)
-        return self._features.linear_terms(block, coef)
+        if self._meaning is None:
+            return self._features.linear_terms(block, coef)
+        own, rest = np.split(coef, [-self._meaning.n_features])
+        parts = [
+            self._meaning.linear_terms(block, rest),
+            self._features.linear_terms(block, own),
+        ]
+        return np.concatenate(parts, axis=1)
 
     def ood_score(self, block: Block) -> NDArray[np.float64] | None:
         """Minus the log of the share of words that begin a common n-gram."""
@@ -356,22 +355,29 @@ class TextModality(CellModality):
         """Values of the words, as written, in their order.
 
         To the encoder, an n-gram belongs to the word it begins with. A word that occurs
-        twice is there twice.
+        twice is there twice. "[meaning]" comes first, 0 where a column has no text.
         """
-        out = []
+        out, first = [], [] if self._meaning is None else self._meaning.names
         for i, (here, v) in enumerate(zip(block.present, values, strict=True)):
             words: list[str] = []
             if here and block.cells is not None:
                 parts = block.cells[i].split(SEPARATOR)
                 words = [w for part in parts for w in split_words(part)]
-            words = words[: self.max_tokens]
-            out.append(pd.Series(v[: len(words)], index=words, dtype=float))
+            names = [*first, *words[: self.max_tokens]] if here else []
+            out.append(pd.Series(v[: len(names)], index=names, dtype=float))
         return out
 
     def hide(
         self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
     ) -> Block:
-        """Take words out, with the n-grams that they are part of."""
+        """Take words out, with the n-grams that they are part of.
+
+        An embedding is an element of its own: it goes only where it is hidden itself.
+        """
+        arrays = dict(block.arrays)
+        if self._meaning is not None:
+            gone, hidden = np.split(hidden, [self._meaning.n_columns], axis=1)
+            arrays["meaning"] = np.where(gone[..., None], 0, arrays["meaning"])
         words = block.arrays["words"].copy()
         ngrams = block.arrays["ngrams"].copy()
         gone = np.zeros(words.shape, dtype=bool)
@@ -383,7 +389,7 @@ class TextModality(CellModality):
             for ahead in range(1, step + 2):
                 broken[:, :-ahead] |= gone[:, ahead:]
             ngrams[..., step][broken] = 0
-        arrays = {**block.arrays, "words": words, "ngrams": ngrams}
+        arrays |= {"words": words, "ngrams": ngrams}
         return Block(arrays, block.present, block.cells)
 
     def content(
@@ -391,10 +397,3 @@ class TextModality(CellModality):
     ) -> tuple[str, pd.Series, Any]:
         """The words themselves."""
         return "words", elements, None
-
-
-def _spread(values: NDArray[Any], there: NDArray[np.bool_], dtype: Any) -> NDArray[Any]:
-    """One value a word as a padded array (n_samples, n_tokens)."""
-    out = np.zeros(there.shape, dtype=dtype)
-    out[there] = values
-    return out

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skfusion.modalities.text.reading import Tokens, hash_char_ngrams
+from skfusion.modalities.text.reading import MAX_UNSEEN, Tokens, hash_char_ngrams
 
-__all__ = ["RARE", "Vocabulary", "narrow", "row_counts"]
+__all__ = ["MAX_COLUMNS", "RARE", "Vocabulary", "narrow", "row_counts"]
 
 #: Words and n-grams of fewer training rows have no embedding of their own.
 RARE = 5
+#: Columns that are told apart.
+MAX_COLUMNS = 255
 
 
 class Ngrams(NamedTuple):
@@ -133,6 +135,35 @@ class Vocabulary:
             found.append(known.find(self._keys(tokens, found[-1], words, step)))
         return found[1:]
 
+    def arrays(self, tokens: Tokens) -> dict[str, NDArray[Any]]:
+        """The words as padded arrays, as `TextModality.transform` describes them."""
+        words = self.word_ids(tokens)
+        ngrams = self.ngram_ids(tokens, words)
+        n = len(tokens.cells)
+        there = np.arange(max(tokens.length.max(), 1)) < tokens.length[:, None]
+        new = words == 0
+        row, word = tokens.row[new], tokens.word[new]
+        place = (np.arange(len(row)) - np.searchsorted(row, row)) % MAX_UNSEEN
+        occurs = np.zeros(len(tokens.distinct), dtype=bool)
+        occurs[word] = True
+        which = np.flatnonzero(occurs)
+        hashed = hash_char_ngrams([tokens.distinct[i] for i in which])
+        n_unseen = int(place.max(initial=0)) + 1
+        unseen = np.zeros((n, n_unseen, hashed.shape[1]), dtype=np.int16)
+        unseen[row, place] = hashed[(occurs.cumsum() - 1)[word]]
+        words[new] = -1 - place
+        arrays: dict[str, Any] = {
+            "words": _spread(words, there, np.int32),
+            "ngrams": np.zeros((*there.shape, len(ngrams)), dtype=np.int32),
+            "unseen": unseen,
+        }
+        if ngrams:
+            arrays["ngrams"][there] = np.stack(ngrams, axis=-1)
+        if tokens.column is not None:
+            column = np.minimum(tokens.column + 1, MAX_COLUMNS)
+            arrays["columns"] = _spread(column, there, np.uint8)
+        return arrays
+
     def _keys(
         self,
         tokens: Tokens,
@@ -149,6 +180,13 @@ class Vocabulary:
         following[here] = np.where(same, words[there], 0)
         known = (prefix > 0) & (following > 0)
         return np.where(known, prefix * (len(self.words) + 1) + following, 0)
+
+
+def _spread(values: NDArray[Any], there: NDArray[np.bool_], dtype: Any) -> NDArray[Any]:
+    """One value a word as a padded array (n_samples, n_tokens)."""
+    out = np.zeros(there.shape, dtype=dtype)
+    out[there] = values
+    return out
 
 
 def row_counts(row: NDArray[Any], ids: NDArray[Any], n_ids: int) -> NDArray[np.int64]:
