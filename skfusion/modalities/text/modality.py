@@ -68,7 +68,7 @@ class TextModality(CellModality):
     token_dropout : float, default=0.4
         Share of the words of a long text that training hides at each step; short texts
         lose less, since each of their words counts.
-    encoder : PretrainedText, optional
+    encoder : PretrainedText or None, default=None
         A pretrained encoder. Its embedding of the text of each column is one more
         element, "[meaning]", beside the words.
     on_error : {"raise", "absent"}, default="raise"

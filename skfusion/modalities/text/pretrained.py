@@ -40,7 +40,7 @@ class PretrainedText(Pretrained):
         one vector a text. An object must not change after `fit`.
     prompt : str, default=""
         Put before every text, as some models want it ("query: ").
-    revision : str, optional
+    revision : str or None, default=None
         Branch, tag or commit of a model on the hub.
     local_files_only : bool, default=False
         Never ask the hub: take what was downloaded before.
@@ -52,7 +52,7 @@ class PretrainedText(Pretrained):
         ``n_jobs``), or nowhere.
     max_cache_mb : float, default=1024
         Largest size of the cache; beyond it, the oldest embeddings go.
-    device : str, optional
+    device : str or None, default=None
         Such as "cuda"; by default the choice of sentence-transformers.
     verbose : bool, default=False
         Whether a progress bar shows texts a second and the time left.
