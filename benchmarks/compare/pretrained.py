@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -99,7 +99,15 @@ def logistic(
             cells = everything[column].fillna("").astype(str).tolist()
             parts.append(pd.DataFrame(encoder.embed(cells), index=everything.index))
     X, n = np.concatenate([part.to_numpy() for part in parts], axis=1), len(rows[1])
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
+    strengths = LogisticRegressionCV(
+        Cs=[1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
+        cv=3,
+        scoring="neg_log_loss",
+        max_iter=500,
+        use_legacy_attributes=False,
+        l1_ratios=(0,),
+    )
+    model = make_pipeline(StandardScaler(), strengths)
     model.fit(X[:n], rows[1])
     return model.classes_, model.predict_proba(X[n:])
 

@@ -65,6 +65,13 @@ def table(n_numbers=3, n_categories=2):
     return frame
 
 
+class LetterShares:
+    """Stands for a pretrained encoder: shares of five letters."""
+
+    def encode(self, texts, **options):
+        return np.array([[t.count(c) / len(t) for c in "aeiou"] for t in texts])
+
+
 def made():
     """(id, modality, columns): every modality, and every form that matters."""
     two = pd.DataFrame({"a": texts(6), "b": texts(40, 1)})
@@ -81,6 +88,8 @@ def made():
     yield "text-short", TextModality(min_df=1), texts(6)
     yield "text-trigrams", TextModality(min_df=1, ngram_range=(1, 3)), texts(20)
     yield "text-columns", TextModality(min_df=1), two
+    spec = modalities.PretrainedText(LetterShares())
+    yield "text-pretrained", TextModality(min_df=1, encoder=spec), two
     yield "tabular", TabularModality(), table()
     yield "tabular-groups", TabularModality(max_tokens=2), many
     yield "tabular-numbers", TabularModality(), table(4, 0)
@@ -150,6 +159,7 @@ def test_every_exported_modality_is_here():
     found = [getattr(modalities, name) for name in modalities.__all__]
     exported = {cls for cls in found if issubclass(cls, modalities.Modality)}
     exported -= {modalities.Modality, modalities.ModalityTransformer}
+    exported -= {modalities.PretrainedText}  # a spec, not a modality
     assert len(exported) >= 8
     assert exported <= {type(modality) for modality, _ in MADE.values()}
 
