@@ -27,8 +27,8 @@ FAST = {"max_epochs": 1, "d_model": 8, "n_folds": 1, "random_state": 0}
 SMALL = {"image": ImageModality(size=8), "audio": AudioModality(n_mels=8)}
 
 
-def smaller(modalities, **parameters):
-    """The same modalities, small, those of cells with parameters."""
+def smaller(modalities):
+    """The same modalities, pictures and sounds of a small size."""
     if modalities is None:
         return None
     return [
@@ -36,31 +36,27 @@ def smaller(modalities, **parameters):
     ]
 
 
-def refused(run):
-    """Whether a function fails, in a documented way and with a message; no warnings
-    but those for users."""
+def answer(run, *arguments):
+    """What a function gives; None where it fails, in a documented way and with a
+    message. No warnings but those for users."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
-            run()
+            return run(*arguments)
         except DOCUMENTED as error:
             assert str(error)
             assert len(str(error)) < 2000
-            return True
-    return False
+            return None
 
 
 @settings(max_examples=CASES or 300, **SETTINGS)
 @given(cases())
 def test_modalities_give_finite_arrays_or_an_error(case):
     modalities = ModalityTransformer(smaller(case.modalities))
-    batches = []
-    if refused(
-        lambda: batches.append(modalities.fit_transform(case.frame, case.labels))
-    ):
+    fitted = answer(modalities.fit_transform, case.frame, case.labels)
+    if fitted is None:
         return
-    refused(lambda: batches.append(modalities.transform(case.other)))
-    for batch in batches:
+    for batch in filter(None, (fitted, answer(modalities.transform, case.other))):
         assert len(batch) == len(case.frame)
         for name, block in batch.blocks.items():
             assert np.isfinite(np.asarray(block)).all()
@@ -74,19 +70,20 @@ def test_modalities_give_finite_arrays_or_an_error(case):
 def test_predictions_are_finite_or_there_is_an_error(case):
     kind = FusionClassifier if case.is_classification else FusionRegressor
     model = kind(smaller(case.modalities), **FAST)
-    if refused(lambda: model.fit(case.frame, case.labels)):
+    if answer(model.fit, case.frame, case.labels) is None:
         assert not hasattr(model, "networks_")
         return
     for X in (case.frame, case.other):
-        found = []
-        if refused(lambda: found.append(model.predict(X))):  # noqa: B023
+        predicted = answer(model.predict, X)
+        if predicted is None:
             continue
-        assert len(found[0]) == len(X)
+        assert len(predicted) == len(X)
         if case.is_classification:
-            assert set(found[0].tolist()) <= set(model.classes_.tolist())
-            refused(lambda: found.append(model.predict_proba(X)))  # noqa: B023
-            np.testing.assert_allclose(found[1].sum(axis=1), 1, rtol=1e-6)
-        assert np.isfinite(found[-1]).all()
-        refused(lambda: found.append(model.modality_weights(X)))  # noqa: B023
-        assert np.isfinite(found[-1]).all()
-        assert (found[-1] >= 0).all()
+            assert set(predicted.tolist()) <= set(model.classes_.tolist())
+            proba = answer(model.predict_proba, X)
+            np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+        else:
+            assert np.isfinite(predicted).all()
+        weights = answer(model.modality_weights, X)
+        assert np.isfinite(weights).all()
+        assert (weights >= 0).all()

@@ -25,6 +25,7 @@ from benchmarks.common.provenance import RESULTS, ROOT, append_rows, origin
 from benchmarks.common.tasks import TASKS, load
 from benchmarks.common.text import NOTHING, frame_table, shown, write_fragments
 from benchmarks.compare.fit import scores
+from benchmarks.compare.ours import predict
 from skfusion import FusionClassifier, FusionRegressor
 from skfusion.corruption import Noise
 from skfusion.evidence import gate, learn, mixing
@@ -124,7 +125,7 @@ def measure(task: str, fold: int = 0, seed: int = 0) -> Iterator[dict[str, Any]]
             _silence(model._model, name)
         yield {
             "without": name,
-            **scores(test, _predicted(model, test)),
+            **scores(test, predict(model, test.n_classes, test)),
             "joint_share": model.joint_share(test.X).mean(),
             **_under_noise(model, test.X, noised, hit),
         }
@@ -143,14 +144,6 @@ def _silence(stage: Any, what: str) -> None:
         return said, additive
 
     stage.evidence = evidence
-
-
-def _predicted(model: Any, part: Any) -> np.ndarray:
-    if not part.n_classes:
-        return model.predict(part.X)
-    out = np.zeros((len(part.y), part.n_classes))
-    out[:, np.asarray(model.classes_, dtype=int)] = model.predict_proba(part.X)
-    return out
 
 
 def _under_noise(model: Any, X: Any, noised: Any, hit: np.ndarray) -> dict[str, float]:

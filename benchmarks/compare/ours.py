@@ -22,7 +22,7 @@ def learner(options: dict[str, Any]) -> Learn:
         takes = signature(model.fit).parameters  # at older commits, no groups
         given = {"groups": train.groups} if "groups" in takes else {}
         model.fit(train.X, train.y, **given)
-        return partial(_predict, model, train.n_classes)
+        return partial(predict, model, train.n_classes)
 
     return fit
 
@@ -35,7 +35,8 @@ def _resolved(value: Any) -> Any:
     return getattr(skfusion.fusion, name)(**options)
 
 
-def _predict(model: Any, n_classes: int, part: Part) -> np.ndarray:
+def predict(model: Any, n_classes: int, part: Part) -> np.ndarray:
+    """Probabilities of all classes of the task, or numbers."""
     if not n_classes:
         return model.predict(part.X)
     out = np.zeros((len(part.y), n_classes))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,19 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfusion.batch import ModalityBatch
-from skfusion.evidence.base_models import LinearModel, Task, centre
+from skfusion.evidence.base_models import LinearModel, centre
 from skfusion.evidence.crossfit import BaseModels, Rows
 from skfusion.evidence.gate import Gate, gate_features
 from skfusion.evidence.held_out import Summary
 from skfusion.evidence.mixing import Mix
+from skfusion.evidence.network_parts import (
+    joint_shapley,
+    padded_sum,
+    token_contributions,
+)
 from skfusion.evidence.ood import Density, ood_scores
 from skfusion.network import FusionNetwork
 from skfusion.training.inference import (
     Predicted,
     double_copy,
-    joint_of_subset,
     predict,
-    run,
 )
 
 __all__ = [
@@ -291,7 +292,7 @@ class EvidenceModel(Networks):
         if not np.isnan(evidence[:, 0]).all():
             values = np.mean(
                 [
-                    _joint_shapley(network, rows.batch, self.base.task)
+                    joint_shapley(network, rows.batch, self.base.task)
                     for network in self.networks_for(n)
                 ],
                 axis=0,
@@ -311,9 +312,8 @@ class EvidenceModel(Networks):
         evidence, additive = self.evidence(rows)
         out = self._outputs(rows, evidence, additive, "separate")
         shares = self.mix.shares_of(~np.isnan(evidence[..., 0]))  # (n, S, K)
-        trust = self._trust(rows, evidence)
         own, linear = self.gate.factors(self.mix(evidence), additive)
-        believed = trust[:, m] * own[:, m]
+        believed = out.trust[:, m] * own[:, m]
         networks, classes = (
             self.networks_for(len(batch)),
             self.base.task.is_classification,
@@ -326,13 +326,13 @@ class EvidenceModel(Networks):
         if self.base.names:
             models.append((self.base.linear[m], believed * shares[:, m, 1]))
         if self.base.joint_linear is not None:
-            models.append((self.base.joint_linear[m], trust[:, m] * linear[:, m]))
+            models.append((self.base.joint_linear[m], out.trust[:, m] * linear[:, m]))
         for model, weight in models:
             terms = None
             if model is not None:
                 terms = modality.linear_terms(block, model.coef, model.center)
             if terms is not None:
-                values = _padded_sum(values, weight[:, None, None] * terms)
+                values = padded_sum(values, weight[:, None, None] * terms)
         values = self.gate.scaled(values)
         return out, np.where(rows.present[:, m, None, None], values, 0)
 
@@ -390,63 +390,3 @@ class NetworkModel(Networks):
         networks, classes = self.networks_for(len(batch)), self.is_classification
         tokens = token_contributions(networks, batch, m, is_classification=classes)
         return out, out.weights[:, m, None, None] * tokens
-
-
-def token_contributions(
-    networks: Sequence[FusionNetwork],
-    batch: ModalityBatch,
-    m: int,
-    *,
-    is_classification: bool,
-) -> NDArray[np.float64]:
-    """What each token of modality m adds to its evidence, (n, T, C)."""
-    total: NDArray[np.float64] = np.zeros((len(batch), 1, 1))
-    for network in networks:
-        parts = [
-            network.token_contributions(m, output.tokens[m])
-            .detach()
-            .double()
-            .cpu()
-            .numpy()
-            for output in run(network, batch)
-        ]
-        width = max(part.shape[1] for part in parts)
-        padded = [
-            np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0))) for part in parts
-        ]
-        total = _padded_sum(total, np.concatenate(padded))
-    return (centre(total) if is_classification else total) / len(networks)
-
-
-def _padded_sum(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum of (n, T, C) whose T differ, the shorter one padded by 0."""
-    width = max(a.shape[1], b.shape[1])
-    a, b = (np.pad(x, ((0, 0), (0, width - x.shape[1]), (0, 0))) for x in (a, b))
-    return a + b
-
-
-def _joint_shapley(
-    network: FusionNetwork, batch: ModalityBatch, task: Task
-) -> NDArray[np.float64]:
-    """Shapley values (n, M, C) of what a network's joint part says.
-
-    It counts as saying nothing where fewer than two modalities are present.
-    """
-    present = batch.present
-    n, M = present.shape
-    subsets = [np.array(mask) for mask in itertools.product([False, True], repeat=M)]
-    said = joint_of_subset(network, batch, subsets)
-    said = [centre(e) if task.is_classification else e for e in said]
-    value = {
-        tuple(mask): e * ((present & mask).sum(axis=1) >= 2)[:, None]
-        for mask, e in zip(subsets, said, strict=True)
-    }
-    out = np.zeros((n, M, said[0].shape[1]))
-    for mask in subsets:
-        k = int(mask.sum())
-        for m in np.flatnonzero(~mask):
-            weight = 1 / (M * math.comb(M - 1, k))
-            wider = mask.copy()
-            wider[m] = True
-            out[:, m] += weight * (value[tuple(wider)] - value[tuple(mask)])
-    return out
