@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from skfusion._explanations import Explanations
 from skfusion._validation import shorten
 from skfusion.evidence.held_out import Summary, summarise
+from skfusion.training.links import Sigmoid
 
 __all__ = ["Card", "TrainingRows", "versions"]
 
@@ -49,7 +50,7 @@ class TrainingRows(NamedTuple):
     """What a fit notes of its rows.
 
     n_rows : int, n_distinct : int
-    counts : ndarray (C,), rows of each class, or None in a regression
+    counts : ndarray (C,), rows of each class or label, or None in a regression
     present : ndarray (M,), share of the rows in which each modality is present
     versions : dict of str to str
     """
@@ -64,10 +65,10 @@ class TrainingRows(NamedTuple):
 class Card(Explanations):
     """Adds to the explanations the model card."""
 
-    _is_classification: bool
     _rows: TrainingRows
     modalities_: Any
     classes_: NDArray[Any]
+    _learned: NDArray[Any]
     y_mean_: NDArray[np.float64]
     y_scale_: NDArray[np.float64]
 
@@ -131,7 +132,7 @@ class Card(Explanations):
             out.weights,
             out.joint_share,
             truth,
-            is_classification=self._is_classification,
+            link=self._link,
         )
 
     def _truth(self, y: Any, n: int) -> NDArray[Any]:
@@ -142,8 +143,15 @@ class Card(Explanations):
                 "Found input variables with inconsistent numbers of samples: X has "
                 f"{n} rows and y has {len(y)}."
             )
-        if not self._is_classification:
+        if not self._link.is_classification:
             return (y.reshape(n, -1) - self.y_mean_) / self.y_scale_
+        if isinstance(self._link, Sigmoid):
+            if y.shape != (n, len(self.classes_)):
+                raise ValueError(
+                    f"y must be an indicator of {len(self.classes_)} labels, as in "
+                    f"fit, but has the shape {y.shape}."
+                )
+            return y[:, self._learned]
         unknown = ~np.isin(y, self.classes_)
         if unknown.any():
             row = int(unknown.argmax())
@@ -159,10 +167,11 @@ class Card(Explanations):
         rows = self._rows
         counts = [f"- Rows: {rows.n_rows:,}, of which {rows.n_distinct:,} are distinct"]
         if rows.counts is not None:
-            found = zip(self.classes_, rows.counts, strict=True)
+            found = zip(self._output_names, rows.counts, strict=True)
             shown = [f"{_text(c)} ({n:,})" for c, n in found]
             more = f", and {len(shown) - 20} more" if len(shown) > 20 else ""
-            counts.append(f"- Classes: {', '.join(shown[:20])}{more}")
+            what = "Labels" if isinstance(self._link, Sigmoid) else "Classes"
+            counts.append(f"- {what}: {', '.join(shown[:20])}{more}")
         else:
             spread = zip(self.y_mean_, self.y_scale_, strict=True)
             shown = [f"mean {m:.4g}, standard deviation {s:.4g}" for m, s in spread]
@@ -213,7 +222,8 @@ class Card(Explanations):
                 "uncertain, and other rows may change them."
             )
         if rows.counts is not None:
-            few = [_text(c) for c in self.classes_[rows.counts < _FEW_OF_A_CLASS]]
+            found = zip(self._output_names, rows.counts, strict=True)
+            few = [_text(name) for name, n in found if n < _FEW_OF_A_CLASS]
             if few:
                 more = " and others" if len(few) > 10 else ""
                 limits.append(f"Few rows were of {', '.join(few[:10])}{more}.")
@@ -253,7 +263,7 @@ class Card(Explanations):
                 "No rows were held out in the fit: give `card` rows with answers.",
             ]
         scale, unit = 1.0, ""
-        if not self._is_classification:
+        if not self._link.is_classification:
             one = len(self.y_scale_) == 1
             scale, unit = (float(self.y_scale_[0]), "") if one else (1.0, " (in sd)")
         names = dict.fromkeys(name for s in columns.values() for name in s.scores)

@@ -63,7 +63,6 @@ BALANCES: dict[str, type[Balance]] = {
 class BaseFusion(Card, BaseEstimator, ABC):
     """Base of `FusionClassifier` and `FusionRegressor`."""
 
-    _is_classification: bool
     _model: EvidenceModel | NetworkModel
     modality_names_: tuple[str, ...]
 
@@ -158,7 +157,8 @@ class BaseFusion(Card, BaseEstimator, ABC):
 
         Returns
         -------
-        target : Tensor (n_samples,) of class indices, or (n_samples, C) standardised
+        target : Tensor (n_samples,) of class indices, or (n_samples, C) of labels or
+            standardised
         prior : Tensor (C,)
         weight : ndarray (n_samples,), with those of classes, 1 on average
         """
@@ -203,7 +203,8 @@ class BaseFusion(Card, BaseEstimator, ABC):
         ----------
         X : DataFrame, array of shape (n_samples, n_features), or ModalityBatch
             A batch is what `ModalityTransformer` returns, as in a `Pipeline`.
-        y : array-like of shape (n_samples,) or, in regression, (n_samples, n_targets)
+        y : array-like of shape (n_samples,), or (n_samples, n_targets)
+            Of a classifier, several columns are an indicator of labels, 0 or 1.
         sample_weight : array-like of shape (n_samples,), optional
             Factors: a weight of 2 is the same as the row twice, and only ratios count.
         groups : array-like of shape (n_samples,), optional
@@ -263,9 +264,7 @@ class BaseFusion(Card, BaseEstimator, ABC):
         present = batch.present.mean(axis=0)
         batch = batch.in_order(self._names)
         distinct = distinct_rows(batch, y, weight, groups)
-        counts = None
-        if self._is_classification:
-            counts = np.unique(y, return_counts=True)[1]
+        counts = self._link.counts(y)
         self._rows = TrainingRows(
             len(y), len(distinct.rows), counts, present, versions()
         )
@@ -393,7 +392,7 @@ class BaseFusion(Card, BaseEstimator, ABC):
             n_folds,
             n_held=max(1, math.ceil(self.validation_fraction * n)),
             seed=seed,
-            is_classification=self._is_classification,
+            link=self._link,
             group=group,
         )
 
@@ -406,7 +405,7 @@ class BaseFusion(Card, BaseEstimator, ABC):
             self.dropout,
             self._recipe(learned),
             self.early_stopping,
-            self._is_classification,
+            self._link,
             seed,
         )
 
@@ -459,7 +458,7 @@ class BaseFusion(Card, BaseEstimator, ABC):
         batch = self._transform(self._check_X(X, reset=False))
         empty = int((~batch.present.any(axis=1)).sum())
         if empty:
-            what = "class shares" if self._is_classification else "mean"
+            what = "class shares" if self._link.is_classification else "mean"
             warnings.warn(
                 f"{empty} row(s) have no modality present; they are given the training "
                 f"rows' {what}.",

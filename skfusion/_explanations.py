@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skfusion.batch import ModalityBatch
 from skfusion.corruption import CorruptionPlan, Plans, corrupt_batch
-from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs, size
+from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
 from skfusion.network import FusionNetwork
+from skfusion.training.links import Link
 
 __all__ = ["Explanations"]
 
@@ -25,6 +26,7 @@ __all__ = ["Explanations"]
 class Explanations:
     """The methods of the estimators that explain: weights, contributions, elements."""
 
+    _link: Link
     _model: EvidenceModel | NetworkModel
     networks_: list[FusionNetwork]
     modality_names_: tuple[str, ...]
@@ -63,8 +65,9 @@ class Explanations:
         weights : ndarray of shape (n_samples, n_modalities)
             Each modality's share in the size of what the modalities added to the
             output, half of it to the class that is predicted and half to all classes
-            on average. In the order of `modality_names_`. Rows sum to 1; an absent
-            modality has exactly 0, and a row in which all are absent is all 0.
+            on average; of labels, to all on average. In the order of `modality_names_`.
+            Rows sum to 1; an absent modality has exactly 0, and a row in which all are
+            absent is all 0.
         """
         return self._outputs(self._batch(X)).weights
 
@@ -96,15 +99,17 @@ class Explanations:
         contributions : ndarray of shape (n_samples, n_modalities, n_classes)
             In the order of `modality_names_`. Of a classifier, signed contributions to
             the log-odds of each class (centred, so that those of one row and modality
-            sum to 0); of a regressor, to the prediction in the units of `y`, of shape
-            (n_samples, n_modalities, n_targets). An absent modality has exactly 0.
+            sum to 0), or to those of each label, (n_samples, n_modalities, n_labels);
+            of a regressor, to the prediction in the units of `y`, of shape (n_samples,
+            n_modalities, n_targets). An absent modality has exactly 0.
         joint : ndarray of shape (n_samples, n_classes)
             What belongs to no single modality: 0 if "shared".
 
         Notes
         -----
         ``log(class_prior_) + contributions.sum(axis=1) + joint`` are the logits whose
-        softmax is `predict_proba`; in a regression, the sum plus the mean of the
+        softmax is `predict_proba`. Of labels, ``logit(class_prior_)`` plus the sum is
+        the logit of `predict_proba`; in a regression, the sum plus the mean of the
         training target is the prediction.
 
         References
@@ -187,7 +192,7 @@ class Explanations:
             empty in rows where the modality is absent.
         """
         batch, out, values = self._element_values(X, modality)
-        added = size(values, out.logits, is_classification=is_classifier(self))
+        added = self._link.size(values, out.logits)
         weights = added / np.maximum(added.sum(axis=1, keepdims=True), 1e-12)
         return batch.modalities[modality].elements(batch.blocks[modality], weights)
 

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from skfusion._sklearn import check_sample_weight
 
 __all__ = [
     "check_groups",
+    "check_indicator",
     "check_labels",
     "check_no_missing",
     "check_numbers",
@@ -163,6 +165,39 @@ def check_labels(y: Any) -> None:
             f"({len(huge)} such rows in all), and numbers from 2**63 on cannot name "
             "classes. Pass y.astype(str)."
         )
+
+
+def check_indicator(y: Any) -> NDArray[np.int64] | None:
+    """Labels as an indicator (n, L) of 0 and 1; None where y is one column.
+
+    Parameters
+    ----------
+    y : DataFrame, array-like or sparse matrix
+    """
+    if sparse.issparse(y):
+        cells = y.toarray()
+    else:
+        cells = np.asarray(y, dtype=None if hasattr(y, "dtype") else object)
+    if cells.ndim == 1 and len(cells) and isinstance(cells[0], list | tuple | set):
+        raise ValueError(
+            f"y holds {shorten(cells[0])} in row 0. Sets of labels are learned as an "
+            "indicator matrix of 0 and 1: pass "
+            "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
+        )
+    if cells.ndim != 2 or cells.shape[1] < 2:
+        return None
+    check_no_missing(cells)
+    wrong = np.array([[c not in (0, 1) for c in row] for row in cells.tolist()])
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"y has {cells.shape[1]} columns, and holds "
+            f"{shorten(cells[row, column])} in row {row}, column {column}. Several "
+            "columns are learned as an indicator matrix: 0 or 1 for each label. To "
+            "learn several targets of classes, use sklearn.multioutput."
+            "MultiOutputClassifier(FusionClassifier(...)); of numbers, FusionRegressor."
+        )
+    return cells.astype(np.int64)
 
 
 def check_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
@@ -17,7 +17,13 @@ from torch import Tensor
 
 from skfusion._estimator import BaseFusion
 from skfusion._sklearn import StrOptions
-from skfusion._validation import check_labels, check_no_missing, shorten
+from skfusion._validation import (
+    check_indicator,
+    check_labels,
+    check_no_missing,
+    shorten,
+)
+from skfusion.training.links import Link, Sigmoid, Softmax
 
 __all__ = ["FusionClassifier"]
 
@@ -29,6 +35,9 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
     of concatenated: each modality has an encoder that weighs its elements, speaks alone
     through a head of its own, and is weighed against the others in each row by how far
     it can be trusted there. Missing modalities are left out exactly.
+
+    A row has one class, or any number of labels: `y` is then an indicator matrix of 0
+    and 1, dense, sparse or a DataFrame whose columns name the labels.
 
     Parameters
     ----------
@@ -80,7 +89,8 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
     weight_decay : float, default=0.01
         Decoupled weight decay of AdamW.
     class_weight : dict, "balanced" or None, default=None
-        Weight of each class in the losses, as in scikit-learn.
+        Weight of each class in the losses, as in scikit-learn. Not of labels, where `y`
+        is an indicator matrix.
     early_stopping : bool, default=False
         Whether training stops when the loss of the held-out rows no longer improves,
         and keeps the best epoch. Running every epoch measured better.
@@ -107,7 +117,9 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels.
+        Class labels; of an indicator matrix, the numbers of its columns.
+    class_prior_ : ndarray of shape (n_classes,)
+        Share of each class, or of each label, in the (weighted) training rows.
     modality_names_ : tuple of str
         Names of the modalities, in the order given.
     modalities_ : ModalityTransformer
@@ -151,8 +163,10 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
     (2, 2)
     """
 
-    _is_classification = True
+    _link: Link = Softmax()
     classes_: NDArray[Any]
+    class_prior_: NDArray[np.float64]
+    _learned: NDArray[Any]  # the classes; of labels, the columns that vary
     _parameter_constraints = {
         **BaseFusion._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -209,7 +223,19 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         )
         self.class_weight = class_weight
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
+        self._label_names = list(getattr(y, "columns", ()))
+        super()._fit(X, y, sample_weight, groups)
+
     def _check_y(self, y: Any) -> NDArray[Any]:
+        indicator = check_indicator(y)
+        if indicator is not None:
+            return indicator
         check_labels(y)
         y = column_or_1d(y, warn=True)
         check_no_missing(y)
@@ -220,24 +246,68 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
     def _encode_target(
         self, y: NDArray[Any], weight: NDArray[np.float64]
     ) -> tuple[Tensor, Tensor, NDArray[np.float64]]:
+        if y.ndim == 2:
+            return self._encode_labels(y, weight)
         classes, index = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
                 "FusionClassifier needs samples of at least 2 classes in y, but y has "
                 f"only one class: {shorten(classes[0])}."
             )
-        again = self.warm_start and hasattr(self, "_model")
-        if again and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"warm_start=True goes on with the classes {self.classes_}, but y now "
-                f"has {classes}. Use warm_start=False to start afresh."
-            )
+        self._set_outputs(Softmax(), classes, classes)
         weight = weight * self._class_weights(classes, index, weight)[index]
-        self.classes_ = classes
         share = np.bincount(index, weight) / weight.sum()
         self.class_prior_ = share
-        prior = torch.from_numpy(np.log(share)).float()
+        prior = torch.from_numpy(self._link.logits(share)).float()
         return torch.from_numpy(index), prior, weight / weight.mean()
+
+    def _encode_labels(
+        self, y: NDArray[np.int64], weight: NDArray[np.float64]
+    ) -> tuple[Tensor, Tensor, NDArray[np.float64]]:
+        """The same of an indicator (n, L), of the labels that are not constant."""
+        if self.class_weight is not None:
+            raise ValueError(
+                "The 'class_weight' parameter of FusionClassifier must be None where y "
+                f"is an indicator of labels. Got {self.class_weight!r}. Give "
+                "sample_weight, or another threshold to what predict_proba returns."
+            )
+        varies = y.min(axis=0) < y.max(axis=0)
+        if not varies.any():
+            raise ValueError(
+                "FusionClassifier needs a label that is 0 in some rows and 1 in "
+                f"others, but all {y.shape[1]} labels in y are constant."
+            )
+        self._set_outputs(Sigmoid(), np.arange(y.shape[1]), np.flatnonzero(varies))
+        if not varies.all():
+            names = [self._output_names[c] for c in np.flatnonzero(~varies)]
+            warnings.warn(
+                f"{len(names)} label(s) have one value in all training rows, which is "
+                f"what will be predicted: {shorten(names)}.",
+                UserWarning,
+                stacklevel=5,
+            )
+        share = np.where(varies, np.average(y, axis=0, weights=weight), y[0])
+        self.class_prior_ = share
+        prior = torch.from_numpy(self._link.logits(share[varies])).float()
+        target = torch.from_numpy(y[:, varies]).float()
+        return target, prior, weight / weight.mean()
+
+    def _set_outputs(
+        self, link: Link, classes: NDArray[Any], learned: NDArray[Any]
+    ) -> None:
+        """Say what the outputs are, which a warm start must keep."""
+        again = self.warm_start and hasattr(self, "_model")
+        if again and not (
+            type(link) is type(self._link)
+            and np.array_equal(classes, self.classes_)
+            and np.array_equal(learned, self._learned)
+        ):
+            what = "labels" if isinstance(self._link, Sigmoid) else "classes"
+            raise ValueError(
+                f"warm_start=True goes on with the {what} {self._learned}, but y now "
+                f"has {learned}. Use warm_start=False to start afresh."
+            )
+        self._link, self.classes_, self._learned = link, classes, learned
 
     def _class_weights(
         self, classes: NDArray[Any], index: NDArray[np.intp], weight: NDArray[Any]
@@ -258,10 +328,11 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
 
     @property
     def _output_names(self) -> list[Any]:
-        return list(self.classes_)
+        of_labels = isinstance(self._link, Sigmoid) and self._label_names
+        return self._label_names if of_labels else list(self.classes_)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probability of each class.
+        """Probability of each class, or of each label.
 
         Parameters
         ----------
@@ -270,21 +341,42 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         Returns
         -------
         proba : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
+            In the order of `classes_`. Of labels (n_samples, n_labels), one array and
+            not a list: the probability that the row has the label. Rows do not sum to
+            1. A label that was constant in the training rows has 0 or 1.
         """
-        return softmax(self._outputs(self._batch(X)).logits, axis=-1)
+        return self._proba(self._outputs(self._batch(X)).logits)
+
+    def _proba(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._of_all(self._link.mean(logits), self.class_prior_)
 
     def _in_output_units(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
-        return parts - parts.mean(axis=-1, keepdims=True)
+        return self._of_all(self._link.centre(parts), 0.0)
+
+    def _of_all(self, learned: NDArray[np.float64], others: Any) -> NDArray[np.float64]:
+        """Values (..., C) of the outputs that are learned, and of labels that are not.
+
+        These have the value that `others` has for them.
+        """
+        if learned.shape[-1] == len(self.classes_):
+            return learned
+        out = np.empty((*learned.shape[:-1], len(self.classes_)))
+        out[...] = others
+        out[..., self._learned] = learned
+        return out
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Most probable class of each row.
+        """Most probable class of each row, or its labels.
 
         Returns
         -------
         y : ndarray of shape (n_samples,)
+            Of labels an indicator, (n_samples, n_labels) of int: 1 where the
+            probability is above 0.5.
         """
         proba = self.predict_proba(X)
+        if isinstance(self._link, Sigmoid):
+            return (proba > 0.5).astype(np.int64)
         return self.classes_[proba.argmax(axis=1)]
 
     def modality_proba(self, X: Any) -> dict[str, NDArray[np.float64]]:
@@ -296,6 +388,9 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
             Where a modality is absent, the class shares of the training rows.
         """
         batch = self._batch(X)
-        prior = np.log(self.class_prior_)
-        alone = softmax(prior + self._outputs(batch).alone, axis=-1)  # (n, M, C)
+        share = self.class_prior_
+        if isinstance(self._link, Sigmoid):
+            share = share[self._learned]
+        prior = self._link.logits(share)
+        alone = self._proba(prior + self._outputs(batch).alone)  # (n, M, C)
         return {name: alone[:, m] for m, name in enumerate(self.modality_names_)}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skfusion._estimator import BaseFusion
 from skfusion._validation import check_no_missing, check_numbers
+from skfusion.training.links import Identity
 
 __all__ = ["FusionRegressor"]
 
@@ -133,7 +134,7 @@ class FusionRegressor(RegressorMixin, BaseFusion):
     (2,)
     """
 
-    _is_classification = False
+    _link = Identity()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from skfusion import FusionClassifier, FusionRegressor, ModalityTransformer
 from skfusion.evidence.held_out import summarise
+from skfusion.training.links import Softmax
 
 ONE = {"max_epochs": 1, "d_model": 16, "n_folds": 2, "random_state": 0}
 
@@ -164,7 +165,7 @@ def test_faults_are_told(classifier):
 def test_a_summary_weighs_its_rows():
     logits = np.array([[2.0, 0], [0, 1], [3, 0]])
     y, weights = np.array([0, 0, 1]), np.array([[1.0, 0], [0, 1], [0.5, 0.5]])
-    options = {"is_classification": True}
+    options = {"link": Softmax()}
     w = np.array([2.0, 1, 1])
     twice = [0, 0, 1, 2]
     weighted = summarise(logits, weights, None, y, w, **options)

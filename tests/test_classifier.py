@@ -10,6 +10,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from skfusion import FusionClassifier
 from skfusion.evidence import base_models
 from skfusion.evidence.outputs import NetworkModel
+from skfusion.training.links import Softmax
 
 
 @pytest.fixture
@@ -189,9 +190,7 @@ def test_held_out_rows_choose_against_what_was_overfit(learned, make_views):
     overfit = {"max_epochs": 60, "dropout": 0.0}
     model = learned(**overfit | {"base_models": "auto"}).fit(*noisy(300, 0))
     raw = copy.copy(model)
-    raw._model = NetworkModel(
-        model.networks_, is_classification=True, adds_evidence=True
-    )
+    raw._model = NetworkModel(model.networks_, link=Softmax(), adds_evidence=True)
     X, y = noisy(400, 100)
     assert log_loss_of(model, X, y) < log_loss_of(raw, X, y) - 0.01
 

@@ -7,6 +7,7 @@ from sklearn.metrics import r2_score
 
 from skfusion import FusionRegressor
 from skfusion.evidence.outputs import NetworkModel
+from skfusion.training.links import Identity
 
 
 def make_targets(X):
@@ -175,9 +176,7 @@ def test_networks_of_the_folds_are_averaged(make, data):
     whole, said = model.predict(X), []
     for network in model.networks_:
         alone = copy.copy(model)
-        alone._model = NetworkModel(
-            [network], is_classification=False, adds_evidence=False
-        )
+        alone._model = NetworkModel([network], link=Identity(), adds_evidence=False)
         said.append(alone.predict(X))
     assert not np.allclose(said[0], said[1])
     np.testing.assert_allclose(np.mean(said, axis=0), whole, atol=1e-9)

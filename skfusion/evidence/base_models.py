@@ -1,7 +1,8 @@
 """Base models: fast scikit-learn models on the features of each modality, and of all.
 
 Every base model says *evidence*: of classes, log-probabilities minus the log of the
-class shares, centred over the classes; in a regression, the standardised prediction.
+class shares, centred over the classes; of labels, log-odds minus those of their shares;
+in a regression, the standardised prediction.
 
 **Shape**: features of a modality (n, F), dense or CSR; evidence (n, C).
 """
@@ -32,6 +33,7 @@ from skfusion._defaults import (
     reduced_width,
     tree_options,
 )
+from skfusion.training.links import Identity, Link, Sigmoid, Softmax
 
 __all__ = [
     "LINEAR",
@@ -39,7 +41,6 @@ __all__ = [
     "LinearModel",
     "TableModel",
     "Task",
-    "centre",
     "columns_for_trees",
     "fit_linear",
     "fit_table_model",
@@ -61,22 +62,21 @@ N_COMPONENTS = 30
 class Task(NamedTuple):
     """What is to be learned.
 
-    n_outputs : number C of classes, or of targets of a regression
-    log_prior : ndarray (C,), logarithm of the class shares; zeros in a regression
+    link : Link
+    n_outputs : number C of classes, of labels, or of targets of a regression
+    log_prior : ndarray (C,), the logits of the shares; zeros in a regression
     seed : int
     """
 
-    is_classification: bool
+    link: Link
     n_outputs: int
     log_prior: NDArray[np.float64]
     seed: int
 
-
-def centre(logits: NDArray[Any]) -> NDArray[Any]:
-    """Logits minus their mean over the last axis; a single output as it is."""
-    if logits.shape[-1] == 1:
-        return logits
-    return logits - logits.mean(axis=-1, keepdims=True)
+    @property
+    def two_classes(self) -> bool:
+        """Whether the evidence of one output is that of the other, turned round."""
+        return isinstance(self.link, Softmax) and self.n_outputs == 2
 
 
 # ---------------------------------------------------------------- linear models
@@ -140,12 +140,12 @@ def fit_linear(
     Parameters
     ----------
     x : ndarray or CSR matrix (n, F)
-    y : ndarray (n,) of class indices, or (n, C) standardised
+    y : ndarray (n,) of class indices, or (n, C) of labels or standardised
     w : ndarray (n,), weights of the rows
     only : slice, optional
         The strengths that are wanted.
     """
-    if x.shape[0] < 10 or (task.is_classification and len(np.unique(y)) < 2):
+    if x.shape[0] < 10 or (task.link.is_classification and _is_constant(y)):
         return []
     is_sparse = sparse.issparse(x)
     center = factor = np.zeros(x.shape[1], np.float32)
@@ -162,7 +162,7 @@ def fit_linear(
             components = pca.components_
             x = (x @ components.T).astype(np.float32)
     models, warm = [], None
-    strengths = linear_strengths(x.shape, is_sparse, task.is_classification)
+    strengths = linear_strengths(x.shape, is_sparse, task.link.is_classification)
     for strength in strengths[only]:
         coef, intercept, warm = _solve(task, x, y, w, strength, warm)
         if components is not None:
@@ -178,10 +178,37 @@ def _solve(
     task: Task, x: Any, y: NDArray[Any], w: NDArray[Any], strength: float, warm: Any
 ) -> tuple[NDArray[Any], NDArray[np.float64], Any]:
     """Coefficients (F, C) and intercept (C,) of the evidence, and the fitted model."""
-    if not task.is_classification:
-        model = Ridge(alpha=strength).fit(x, y, sample_weight=w)
-        coef = np.atleast_2d(model.coef_).T
-        return coef, np.atleast_1d(model.intercept_).astype(np.float64), None
+    if isinstance(task.link, Identity):
+        ridge = Ridge(alpha=strength).fit(x, y, sample_weight=w)
+        coef = np.atleast_2d(ridge.coef_).T
+        return coef, np.atleast_1d(ridge.intercept_).astype(np.float64), None
+    if isinstance(task.link, Sigmoid):
+        return _solve_labels(task, x, y, w, strength, warm)
+    model = _logistic(x, y, w, strength, warm)
+    coef, intercept = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        coef = np.concatenate([-coef / 2, coef / 2])
+        intercept = np.concatenate([-intercept / 2, intercept / 2])
+    return *_as_evidence(task, model.classes_, coef, intercept), model
+
+
+def _solve_labels(
+    task: Task, x: Any, y: NDArray[Any], w: NDArray[Any], strength: float, warm: Any
+) -> tuple[NDArray[Any], NDArray[np.float64], Any]:
+    """The same, by one model a label; a label that is constant gets no evidence."""
+    coef, intercept = np.zeros((x.shape[1], task.n_outputs)), np.zeros(task.n_outputs)
+    models = [None] * task.n_outputs if warm is None else warm
+    for c in np.flatnonzero(np.ptp(y, axis=0)):
+        models[c] = model = _logistic(x, y[:, c], w, strength, models[c])
+        coef[:, c] = model.coef_[0]
+        intercept[c] = model.intercept_[0] - task.log_prior[c]
+    return coef, intercept, models
+
+
+def _logistic(
+    x: Any, y: NDArray[Any], w: NDArray[Any], strength: float, warm: Any
+) -> Any:
+    """A logistic regression, begun where a weaker one ended."""
     model = LogisticRegression(C=strength, max_iter=300, tol=1e-3, warm_start=True)
     if warm is not None:  # from the weaker fit, half of the iterations remain
         model.coef_, model.intercept_ = warm.coef_, warm.intercept_
@@ -190,12 +217,7 @@ def _solve(
         # A fit that was cut short is a model like any other: held-out rows judge it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", message="The number of unique classes")
-        model.fit(x, y, sample_weight=w)
-    coef, intercept = model.coef_, model.intercept_
-    if len(model.classes_) == 2:
-        coef = np.concatenate([-coef / 2, coef / 2])
-        intercept = np.concatenate([-intercept / 2, intercept / 2])
-    return *_as_evidence(task, model.classes_, coef, intercept), model
+        return model.fit(x, y, sample_weight=w)
 
 
 def _as_evidence(
@@ -205,8 +227,9 @@ def _as_evidence(
 
     A class that the rows lacked gets no evidence for or against it.
     """
+    centre = task.link.centre
     wide = np.zeros((coef.shape[1], task.n_outputs))
-    wide[:, classes] = coef.T - coef.T.mean(axis=1, keepdims=True)
+    wide[:, classes] = centre(coef.T)
     shift = np.zeros(task.n_outputs)
     shift[classes] = centre(intercept - task.log_prior[classes])
     return centre(wide), centre(shift)
@@ -216,38 +239,47 @@ def _as_evidence(
 
 
 class TableModel(NamedTuple):
-    """Any fitted classifier or regressor on dense features, and its evidence."""
+    """Any fitted classifier or regressor on dense features, and its evidence.
+
+    Of labels, `model` is a list of one a label, None where the label was constant.
+    """
 
     task: Task
     model: Any
 
     def evidence(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Evidence (n, C) of the features (n, F)."""
-        task = self.task
-        if not task.is_classification:
+        task, link = self.task, self.task.link
+        if not link.is_classification:
             return np.asarray(self.model.predict(x), np.float64).reshape(len(x), -1)
-        p = np.zeros((len(x), task.n_outputs))
-        p[:, self.model.classes_] = self.model.predict_proba(x)
-        prior = np.exp(task.log_prior)
-        n, C = PSEUDO_ROWS, task.n_outputs
+        prior, C = link.mean(task.log_prior), task.n_outputs
+        if isinstance(self.model, list):
+            p, C = np.tile(prior, (len(x), 1)), 2
+            for c, model in enumerate(self.model):
+                if model is not None:
+                    p[:, c] = model.predict_proba(x)[:, 1]
+        else:
+            p = np.zeros((len(x), C))
+            p[:, self.model.classes_] = self.model.predict_proba(x)
+        n = PSEUDO_ROWS
         smooth = (n * p + C * prior) / (n + C)
-        return centre(np.log(smooth) - task.log_prior)
+        return link.centre(link.logits(smooth) - task.log_prior)
 
 
 def trees(task: Task, n: int, n_features: int) -> Any | None:
     """Boosted trees that are affordable for so many rows and features, unfitted."""
-    per_round = task.n_outputs if task.n_outputs > 2 else 1
-    if not task.is_classification and task.n_outputs > 1:
+    per_round = 1 if task.two_classes else task.n_outputs
+    if not task.link.is_classification and task.n_outputs > 1:
         return None
     if n < 30 or per_round * n_features * (n + 4000) > TREE_COST:
         return None
     kind = (
         HistGradientBoostingClassifier
-        if task.is_classification
+        if task.link.is_classification
         else HistGradientBoostingRegressor
     )
     return kind(
-        **tree_options(n, task.is_classification),
+        **tree_options(n, task.link.is_classification),
         max_features=0.3,
         l2_regularization=1.0,
         early_stopping=False,
@@ -258,30 +290,40 @@ def trees(task: Task, n: int, n_features: int) -> Any | None:
 def fit_table_model(
     task: Task, model: Any, x: NDArray[Any], y: NDArray[Any], w: NDArray[Any]
 ) -> TableModel | None:
-    """Fit a clone; None where the rows are of one class."""
-    if task.is_classification and len(np.unique(y)) < 2:
+    """Fit a clone, of labels one for each; None where the rows are of one class."""
+    if task.link.is_classification and _is_constant(y):
         return None
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    with warnings.catch_warnings():
+    weights = {}
+    if np.ptp(w) > 0:
+        name = _weight_parameter(model)
+        if name is None:
+            warnings.warn(
+                f"{type(model).__name__} takes no sample_weight: as a base model "
+                "it learns from every row alike.",
+                UserWarning,
+                stacklevel=2,
+            )
+        else:
+            weights = {name: w}
+
+    def fitted(y: NDArray[Any]) -> Any:
+        return clone(model).fit(x, y, **weights)
+
+    # Routing would ask each step of a user's model whether it wants weights.
+    with warnings.catch_warnings(), config_context(enable_metadata_routing=False):
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", message="The number of unique classes")
-        fitted, weights = clone(model), {}
-        if np.ptp(w) > 0:
-            name = _weight_parameter(model)
-            if name is None:
-                warnings.warn(
-                    f"{type(model).__name__} takes no sample_weight: as a base model "
-                    "it learns from every row alike.",
-                    UserWarning,
-                    stacklevel=2,
-                )
-            else:
-                weights = {name: w}
-        # Routing would ask each step of a user's model whether it wants weights.
-        with config_context(enable_metadata_routing=False):
-            fitted.fit(x, y, **weights)
-    return TableModel(task, fitted)
+        if isinstance(task.link, Sigmoid):
+            varies = np.ptp(y, axis=0) > 0
+            labels = zip(y.T, varies, strict=True)
+            return TableModel(task, [fitted(c) if v else None for c, v in labels])
+        one = y.ndim == 2 and y.shape[1] == 1
+        return TableModel(task, fitted(y[:, 0] if one else y))
+
+
+def _is_constant(y: NDArray[Any]) -> bool:
+    """Whether all rows have the same class, or the same labels."""
+    return bool((y == y[:1]).all())
 
 
 def _weight_parameter(model: Any) -> str | None:
@@ -319,6 +361,7 @@ class Reduced(NamedTuple):
 
 
 def columns_for_trees(
+    task: Task,
     features: Sequence[Any],
     reduced: Sequence[Reduced],
     linear: Sequence[NDArray[np.float64] | None],
@@ -339,8 +382,7 @@ def columns_for_trees(
     parts = [r(x) for r, x in pairs if sparse.issparse(x) or reads_as_is(x)]
     for evidence in linear:
         if evidence is not None:
-            C = evidence.shape[1]
-            parts.append(evidence[:, 1:] if C == 2 else evidence)
+            parts.append(evidence[:, 1:] if task.two_classes else evidence)
     return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 
 

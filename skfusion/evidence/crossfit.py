@@ -151,7 +151,11 @@ class BaseModels(NamedTuple):
             some = [x[at] for x in features]
             said = [None if e is None else e[at] for e in linear]
         if name == TREES:
-            return some[s] if s < M else columns_for_trees(some, self.reduced, said)
+            return (
+                some[s]
+                if s < M
+                else columns_for_trees(self.task, some, self.reduced, said)
+            )
         if s < M:
             return self.reduced[s](some[s])
         return np.concatenate(
@@ -319,22 +323,10 @@ def _choose_strength(
             return None
         all_models.append(models)
         at = _Fitter._with(split[1], fitter.clean.present, m)
-        losses = [(_loss(task, o.evidence(x[at]), y[at]) * w[at]).sum() for o in models]
-        totals.append(losses)
+        said = [model.evidence(x[at]) + task.log_prior for model in models]
+        totals.append([(task.link.row_loss(e, y[at]) * w[at]).sum() for e in said])
     best = int(np.argmin(np.sum(totals, axis=0)))
     return best, [models[best] for models in all_models]
-
-
-def _loss(
-    task: Task, evidence: NDArray[np.float64], y: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Loss of each row, (n,)."""
-    if not task.is_classification:
-        return ((evidence - y) ** 2).mean(axis=1)
-    logits = evidence + task.log_prior
-    top = logits.max(axis=1, keepdims=True)
-    norm = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
-    return norm - logits[np.arange(len(y)), y]
 
 
 def _joint_linear(

@@ -18,6 +18,7 @@ from skfusion.evidence.mixing import fit_mix
 from skfusion.evidence.ood import fit_densities, ood_scores
 from skfusion.evidence.outputs import EvidenceModel, network_evidence, speaking
 from skfusion.training.inference import Predicted
+from skfusion.training.links import Link
 
 __all__ = ["fit_evidence", "with_networks"]
 
@@ -30,7 +31,7 @@ def with_networks(
     splits: Sequence[Split],
     everything: Sequence[Rows],
     *,
-    is_classification: bool,
+    link: Link,
 ) -> list[NDArray[np.float64]]:
     """Put what the networks say in front of the base models.
 
@@ -54,7 +55,7 @@ def with_networks(
                 outputs[i],
                 everything[i].present[at],
                 S,
-                is_classification=is_classification,
+                link=link,
             )
         out.append(full)
     return out
@@ -83,7 +84,7 @@ def fit_evidence(
     at = np.concatenate([held for _, held in splits])
     evidence, additive = [e[at] for e in evidence], [a[at] for a in additive]
     y, weight = y[at], weight[at]
-    options = {"is_classification": task.is_classification}
+    options = {"link": task.link}
     mix = fit_mix(evidence[0], y, weight, task.log_prior, **options)
     ood = _held_out_scores(everything, splits, task.seed)
     mixed = np.concatenate([mix(e) for e in evidence])

@@ -35,10 +35,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
-from skfusion.evidence.base_models import centre
 from skfusion.evidence.ood import N_SCORES
+from skfusion.training.links import Link, Softmax
 
 __all__ = ["Gate", "fit_gate", "gate_features", "held_out_loss", "minimise"]
 
@@ -86,7 +85,7 @@ class Gate(NamedTuple):
         """What is added to the logits, (..., C), by the class matrix."""
         if self.class_matrix is None:
             return added
-        return centre(added @ self.class_matrix.T)
+        return added @ self.class_matrix.T
 
     def trust(
         self, features: NDArray[np.float64], present: NDArray[np.bool_]
@@ -115,7 +114,7 @@ def gate_features(
     present: NDArray[np.bool_],
     log_prior: NDArray[np.float64],
     *,
-    is_classification: bool,
+    link: Link,
 ) -> NDArray[np.float64]:
     """What the gate sees of each source, (n, S, G).
 
@@ -128,29 +127,17 @@ def gate_features(
     present : ndarray (n, S)
     log_prior : ndarray (C,)
     """
-    _, S, C = evidence.shape
-    M = ood.shape[1]
+    S, M = evidence.shape[1], ood.shape[1]
     seen = present[:, :M]
     n_others = seen.sum(axis=1, keepdims=True) - np.pad(seen, ((0, 0), (0, S - M)))
     alone = n_others == 0
-    if is_classification:
-        logp = evidence + log_prior
-        logp = logp - logsumexp(logp, axis=-1, keepdims=True)
-        p = np.exp(logp)
-    else:
-        p = evidence
+    p = link.mean(evidence + log_prior)
     total = (p[:, :M] * seen[..., None]).sum(axis=1, keepdims=True)
     own = np.zeros_like(p)
     own[:, :M] = p[:, :M] * seen[..., None]
     others = (total - own) / np.maximum(n_others, 1)[..., None]
-    if is_classification:
-        top = np.minimum(p.max(axis=-1), 1 - 1e-6)
-        agreement = np.where(alone, np.nan, (p * others).sum(axis=-1))
-        entropy = -(p * logp).sum(axis=-1) / np.log(C)
-        columns = [np.log(top / (1 - top)), entropy, agreement]
-    else:
-        distance = np.sqrt(((p - others) ** 2).mean(axis=-1))
-        columns = [np.abs(p).mean(axis=-1), np.where(alone, np.nan, distance)]
+    columns = link.gate_columns(p, others)
+    columns[-1] = np.where(alone, np.nan, columns[-1])
     worst = np.where(seen[..., None], ood, -np.inf).max(axis=1, initial=-np.inf)
     worst = np.where(np.isfinite(worst), worst, 0)[:, None]
     ood = np.concatenate([ood, np.repeat(worst, S - M, axis=1)], axis=1)
@@ -189,7 +176,7 @@ def fit_gate(
     log_prior: NDArray[np.float64],
     *,
     n_clean: int,
-    is_classification: bool,
+    link: Link,
 ) -> Gate:
     """Fit trust by the loss of the sum on held-out rows, by L-BFGS.
 
@@ -214,14 +201,14 @@ def fit_gate(
     coef0 = np.zeros((S, G))
     w = weight.astype(np.float64).copy()
     if n > n_clean:  # without corrupted rows, only the rows say what the unusual means
-        coef0[:, -N_SCORES:] = OOD_COEF[is_classification] / N_SCORES
-        share = CORRUPTED_WEIGHT[is_classification]
+        coef0[:, -N_SCORES:] = OOD_COEF[link.is_classification] / N_SCORES
+        share = CORRUPTED_WEIGHT[link.is_classification]
         w[n_clean:] *= share * w[clean].sum() / w[n_clean:].sum()
     spread = np.full(G, COEF_SD)
     spread[-N_SCORES:] = OOD_COEF_SD
     scale0 = np.array([LINEAR_SCALE if np.any(linear) else 0.0])
     start = (np.exp(bias0)[:, None] * E[clean]).sum(axis=1)
-    loss = held_out_loss(y, log_prior, start, w[clean], is_classification)
+    loss = held_out_loss(y, log_prior, start, w[clean], link)
     own, added, x, here, rows = (
         torch.from_numpy(np.ascontiguousarray(a, dtype=np.float64))
         for a in (E, L, standardise(features, mean, sd), present, w)
@@ -252,8 +239,8 @@ def fit_gate(
 
     found = minimise(objective, bias0, coef0, scale0)
     class_matrix = None
-    if is_classification and 2 < C <= math.sqrt(n_clean / ROWS_PER_ENTRY):
-        loss = held_out_loss(y[clean], log_prior, start, w[clean], is_classification)
+    if isinstance(link, Softmax) and 2 < C <= math.sqrt(n_clean / ROWS_PER_ENTRY):
+        loss = held_out_loss(y[clean], log_prior, start, w[clean], link)
         total, _ = sums(*map(torch.from_numpy, found))
         class_matrix = _fit_class_matrix(total[clean], loss, rows[clean])
     bias, coef, scale = found
@@ -275,7 +262,7 @@ def _fit_class_matrix(
         return ((each * weight).sum() + 0.5 * away) / weight.sum()
 
     (matrix,) = minimise(objective, same.numpy())
-    return matrix
+    return matrix - matrix.mean(axis=0)  # what it gives is centred
 
 
 def _moments(
@@ -303,22 +290,16 @@ def held_out_loss(
     log_prior: NDArray[np.float64],
     start: NDArray[np.float64],
     weight: NDArray[np.float64],
-    is_classification: bool,
+    link: Link,
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """Negative log-likelihood of rows as a function of their summed evidence (..., C).
 
     In a regression it is Gaussian; its variance is that of the errors where the fit
     begins, with `start` (n, ..., C) as the evidence of the first n rows.
     """
-    if is_classification:
-        target, prior = torch.from_numpy(y), torch.from_numpy(log_prior)
-
-        def cross_entropy(total: torch.Tensor) -> torch.Tensor:
-            logp = (prior + total).log_softmax(dim=-1)
-            index = target.view(-1, *[1] * (total.dim() - 1))
-            return -logp.gather(-1, index.expand(*total.shape[:-1], 1)).squeeze(-1)
-
-        return cross_entropy
+    if link.is_classification:
+        answer, prior = torch.from_numpy(y), torch.from_numpy(log_prior)
+        return lambda total: link.loss(prior + total, answer)
     y = y.reshape(len(y), *[1] * (start.ndim - 2), -1).astype(np.float64)
     errors = ((start - y[: len(start)]) ** 2).mean(axis=-1)
     share = weight / weight.sum()

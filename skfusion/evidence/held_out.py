@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from skfusion.training.folds import NetworkFold
+from skfusion.training.links import Link
 from skfusion.training.splits import Split
 
 __all__ = ["Summary", "of_networks", "summarise"]
@@ -20,9 +20,8 @@ class Summary(NamedTuple):
 
     n_rows : int
     scores : dict of str to float
-        Of a classifier "accuracy", "balanced accuracy" and "log-loss"; of a regressor
-        "R2", and "RMSE" and "MAE" in standard deviations of the target. Empty where the
-        answers are unknown.
+        Those of the link; "RMSE" and "MAE" in standard deviations of the target. Empty
+        where the answers are unknown.
     weights : ndarray (M,), mean weight of each modality
     joint_share : float, or None where there is no joint part to speak of
     """
@@ -40,7 +39,7 @@ def summarise(
     y: NDArray[Any] | None,
     row_weight: NDArray[np.float64] | None = None,
     *,
-    is_classification: bool,
+    link: Link,
 ) -> Summary:
     """Summary of n rows.
 
@@ -55,37 +54,9 @@ def summarise(
     w = np.ones(len(logits)) if row_weight is None else row_weight
     scores: dict[str, float] = {}
     if y is not None:
-        score = _of_classes if is_classification else _of_numbers
-        scores = score(logits, y, w / w.sum())
+        scores = link.scores(logits, y, w / w.sum())
     shares = None if joint_share is None else float(np.average(joint_share, weights=w))
     return Summary(len(logits), scores, np.average(weights, axis=0, weights=w), shares)
-
-
-def _of_classes(
-    logits: NDArray[np.float64], y: NDArray[np.int64], w: NDArray[np.float64]
-) -> dict[str, float]:
-    right = logits.argmax(axis=1) == y
-    there = np.bincount(y, w)
-    recall = np.bincount(y, w * right)[there > 0] / there[there > 0]
-    log_proba = log_softmax(logits, axis=1)[np.arange(len(y)), y]
-    return {
-        "accuracy": float(w @ right),
-        "balanced accuracy": float(recall.mean()),
-        "log-loss": float(-(w @ log_proba)),
-    }
-
-
-def _of_numbers(
-    predicted: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64]
-) -> dict[str, float]:
-    error = y - predicted
-    squares, spread = w @ error**2, w @ (y - w @ y) ** 2
-    r2 = np.divide(squares, spread, out=np.zeros_like(squares), where=spread > 0)
-    return {
-        "R2": float(np.mean(1 - r2)),
-        "RMSE": float(np.sqrt(squares).mean()),
-        "MAE": float((w @ np.abs(error)).mean()),
-    }
 
 
 def of_networks(
@@ -94,7 +65,7 @@ def of_networks(
     y: NDArray[Any],
     row_weight: NDArray[np.float64],
     *,
-    is_classification: bool,
+    link: Link,
 ) -> Summary | None:
     """Summary of what networks say of rows held out from them; None without any."""
     if not folds[0].predicted:
@@ -107,5 +78,5 @@ def of_networks(
         None,
         y[at],
         row_weight[at],
-        is_classification=is_classification,
+        link=link,
     )

@@ -87,7 +87,7 @@ def learn(
     if not adaptive:
         alone = NetworkModel(
             networks,
-            is_classification=plan.is_classification,
+            link=plan.link,
             adds_evidence=rule.learns_trust,
         )
         alone.held_out = of_networks(
@@ -95,12 +95,12 @@ def learn(
             splits,
             target.numpy(),
             weight,
-            is_classification=plan.is_classification,
+            link=plan.link,
         )
         return folds, alone
     splits, y = splits[: len(folds)], target.numpy()  # after Ctrl-C, the finished ones
     log_prior = prior.double().numpy()
-    task = Task(plan.is_classification, len(prior), log_prior, plan.seed % 2**31)
+    task = Task(plan.link, len(prior), log_prior, plan.seed % 2**31)
     clean = Rows.of(batch)
     everything = [clean, *copies]
     has_joint = len(batch.names) > 1 and getattr(rule, "joint", False) is not False
@@ -116,7 +116,7 @@ def learn(
         [fold.predicted for fold in folds],
         splits,
         everything,
-        is_classification=plan.is_classification,
+        link=plan.link,
     )
     return folds, fit_evidence(
         networks, base, evidence, additive, everything, splits, y, weight

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from skfusion.evidence.gate import held_out_loss, minimise
+from skfusion.training.links import Link
 
 __all__ = ["Mix", "fit_mix"]
 
@@ -43,7 +44,7 @@ def fit_mix(
     weight: NDArray[np.float64],
     log_prior: NDArray[np.float64],
     *,
-    is_classification: bool,
+    link: Link,
 ) -> Mix:
     """Fit the shares of each source by its own loss on clean held-out rows."""
     speaks = ~np.isnan(evidence[..., 0])  # (n, S, K)
@@ -51,7 +52,7 @@ def fit_mix(
     n_able = able.sum(axis=1, keepdims=True)
     even = able / np.maximum(n_able, 1)
     start = Mix(even)(evidence)
-    loss = held_out_loss(y, log_prior, start, weight, is_classification)
+    loss = held_out_loss(y, log_prior, start, weight, link)
     E = torch.from_numpy(np.nan_to_num(evidence))
     said = torch.from_numpy(speaks.astype(np.float64))
     can, mean = torch.from_numpy(able), torch.from_numpy(even)

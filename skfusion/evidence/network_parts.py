@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfusion.batch import ModalityBatch
-from skfusion.evidence.base_models import Task, centre
+from skfusion.evidence.base_models import Task
 from skfusion.network import FusionNetwork
 from skfusion.training.inference import joint_of_subset, run
+from skfusion.training.links import Link
 
 __all__ = ["joint_shapley", "padded_sum", "token_contributions"]
 
@@ -22,7 +23,7 @@ def token_contributions(
     batch: ModalityBatch,
     m: int,
     *,
-    is_classification: bool,
+    link: Link,
 ) -> NDArray[np.float64]:
     """What each token of modality m adds to its evidence, (n, T, C)."""
     total: NDArray[np.float64] = np.zeros((len(batch), 1, 1))
@@ -40,7 +41,7 @@ def token_contributions(
             np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0))) for part in parts
         ]
         total = padded_sum(total, np.concatenate(padded))
-    return (centre(total) if is_classification else total) / len(networks)
+    return link.centre(total) / len(networks)
 
 
 def padded_sum(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -61,7 +62,7 @@ def joint_shapley(
     n, M = present.shape
     subsets = [np.array(mask) for mask in itertools.product([False, True], repeat=M)]
     said = joint_of_subset(network, batch, subsets)
-    said = [centre(e) if task.is_classification else e for e in said]
+    said = [task.link.centre(e) for e in said]
     value = {
         tuple(mask): e * ((present & mask).sum(axis=1) >= 2)[:, None]
         for mask, e in zip(subsets, said, strict=True)

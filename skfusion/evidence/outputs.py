@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfusion.batch import ModalityBatch
-from skfusion.evidence.base_models import LinearModel, centre
+from skfusion.evidence.base_models import LinearModel
 from skfusion.evidence.crossfit import BaseModels, Rows
 from skfusion.evidence.gate import Gate, gate_features
 from skfusion.evidence.held_out import Summary
@@ -26,13 +26,13 @@ from skfusion.training.inference import (
     double_copy,
     predict,
 )
+from skfusion.training.links import Link
 
 __all__ = [
     "EvidenceModel",
     "NetworkModel",
     "Outputs",
     "network_evidence",
-    "size",
     "speaking",
 ]
 
@@ -71,23 +71,6 @@ class Outputs(NamedTuple):
         )
 
 
-def size(
-    added: NDArray[np.float64], logits: NDArray[np.float64], *, is_classification: bool
-) -> NDArray[np.float64]:
-    """Size of what was added to the logits, (n, ..., C) -> (n, ...).
-
-    The mean over the outputs; in a classification, of that and of the class that is
-    predicted. That class alone is what the answer hangs on, and would make nothing of
-    who only speaks against the others.
-    """
-    each = np.abs(added)
-    mean = each.mean(axis=-1)
-    if not is_classification:
-        return mean
-    answer = logits.argmax(axis=-1).reshape(-1, *[1] * (added.ndim - 1))
-    return (mean + np.take_along_axis(each, answer, axis=-1)[..., 0]) / 2
-
-
 def weights_of(
     size: NDArray[np.float64], present: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
@@ -115,7 +98,7 @@ def network_evidence(
     present: NDArray[np.bool_],
     n_sources: int,
     *,
-    is_classification: bool,
+    link: Link,
 ) -> NDArray[np.float64]:
     """What a network says of each source, (n, S, C); NaN where it says nothing.
 
@@ -128,7 +111,7 @@ def network_evidence(
     if n_sources > M and predicted.joint is not None:
         several = present.sum(axis=1) >= 2
         out[several, M] = predicted.joint[several]
-    return centre(out) if is_classification else out
+    return link.centre(out)
 
 
 class Networks:
@@ -206,7 +189,7 @@ class EvidenceModel(Networks):
                     predict(network, rows.batch),
                     rows.present,
                     S,
-                    is_classification=task.is_classification,
+                    link=task.link,
                 )
                 for network in self.networks_for(n)
             ],
@@ -246,8 +229,7 @@ class EvidenceModel(Networks):
                 contributions = contributions + self.gate.scaled(factor * shared)
                 rest = np.zeros_like(rest)
         own_size, rest_size = (
-            size(added, logits, is_classification=task.is_classification)
-            for added in (contributions, rest)
+            task.link.size(added, logits) for added in (contributions, rest)
         )
         return Outputs(
             logits,
@@ -267,7 +249,7 @@ class EvidenceModel(Networks):
             ood_scores(self.densities, rows.batch, rows.features),
             speaks,
             task.log_prior,
-            is_classification=task.is_classification,
+            link=task.link,
         )
         return self.gate.trust(features, speaks)
 
@@ -314,11 +296,8 @@ class EvidenceModel(Networks):
         shares = self.mix.shares_of(~np.isnan(evidence[..., 0]))  # (n, S, K)
         own, linear = self.gate.factors(self.mix(evidence), additive)
         believed = out.trust[:, m] * own[:, m]
-        networks, classes = (
-            self.networks_for(len(batch)),
-            self.base.task.is_classification,
-        )
-        tokens = token_contributions(networks, batch, m, is_classification=classes)
+        networks, link = self.networks_for(len(batch)), self.base.task.link
+        tokens = token_contributions(networks, batch, m, link=link)
         values = (believed * shares[:, m, 0])[:, None, None] * tokens
         name = batch.names[m]
         modality, block = batch.modalities[name], batch.blocks[name]
@@ -343,7 +322,7 @@ class NetworkModel(Networks):
     Parameters
     ----------
     networks : list of FusionNetwork
-    is_classification : bool
+    link : Link
     adds_evidence : bool
         Whether the weights are those of a sum of evidence, or the rule's own.
     """
@@ -352,11 +331,11 @@ class NetworkModel(Networks):
         self,
         networks: list[FusionNetwork],
         *,
-        is_classification: bool,
+        link: Link,
         adds_evidence: bool,
     ) -> None:
         super().__init__(networks)
-        self.is_classification = is_classification
+        self.link = link
         self.adds_evidence = adds_evidence
 
     def outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
@@ -374,8 +353,7 @@ class NetworkModel(Networks):
             contributions = contributions + even[..., None] * rest[:, None]
             rest = np.zeros_like(rest)
         own, joint_size = (
-            size(added, logits, is_classification=self.is_classification)
-            for added in (contributions, rest)
+            self.link.size(added, logits) for added in (contributions, rest)
         )
         if self.adds_evidence:
             weights = weights_of(own, batch.present)
@@ -387,6 +365,6 @@ class NetworkModel(Networks):
     ) -> tuple[Outputs, NDArray[np.float64]]:
         """What the tokens of a modality say alone, times its weight."""
         out = self.outputs(batch)
-        networks, classes = self.networks_for(len(batch)), self.is_classification
-        tokens = token_contributions(networks, batch, m, is_classification=classes)
+        networks = self.networks_for(len(batch))
+        tokens = token_contributions(networks, batch, m, link=self.link)
         return out, out.weights[:, m, None, None] * tokens

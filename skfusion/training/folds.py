@@ -19,6 +19,7 @@ from skfusion.fusion.base import Fusion, FusionShape
 from skfusion.network import FusionNetwork
 from skfusion.training.data import BatchDataset
 from skfusion.training.inference import Predicted, predict, run
+from skfusion.training.links import Link
 from skfusion.training.trainer import (
     Recipe,
     history_frame,
@@ -46,7 +47,7 @@ class NetworkPlan(NamedTuple):
     d_model, dropout : as the user chose
     recipe : Recipe
     early_stopping : whether held-out rows end the training
-    is_classification : bool
+    link : Link
     seed : int
     """
 
@@ -56,7 +57,7 @@ class NetworkPlan(NamedTuple):
     dropout: float
     recipe: Recipe
     early_stopping: bool
-    is_classification: bool
+    link: Link
     seed: int
 
 
@@ -187,7 +188,7 @@ def _train_fold(
             recipe,
             generators[0],
             generators[-1],
-            is_classification=plan.is_classification,
+            link=plan.link,
             min_steps=plan.rule.min_steps,
             label=label,
         )

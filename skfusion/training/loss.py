@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from skfusion.network import NetworkOutput
+from skfusion.training.links import Link
 
 __all__ = ["FusionLoss"]
 
@@ -22,23 +23,22 @@ class FusionLoss(nn.Module):
     names : sequence of M str
     prior : Tensor (C,)
         What is added to the evidence of a source alone.
+    link : Link
     """
 
     prior: Tensor
 
-    def __init__(
-        self, names: Sequence[str], prior: Tensor, *, is_classification: bool
-    ) -> None:
+    def __init__(self, names: Sequence[str], prior: Tensor, *, link: Link) -> None:
         super().__init__()
         self.names = tuple(names)
-        self.is_classification = is_classification
+        self.link = link
         self.register_buffer("prior", prior)
         self.parts: dict[str, Tensor] = {}
 
     def forward(self, output: NetworkOutput, target: dict[str, Tensor]) -> Tensor:
         y, weight = target["y"], target["weight"]
         total = weight.sum().clamp_min(1e-12)
-        loss = (self.elementwise(output.logits, y) * weight).sum() / total
+        loss = (self.link.loss(output.logits, y) * weight).sum() / total
         alone, share = self.alone(output, target)
         counts = share.sum(dim=0)
         alone = (alone * share).sum(dim=0) / counts.clamp_min(1e-12)
@@ -49,7 +49,7 @@ class FusionLoss(nn.Module):
         # A modality that is seldom there weighs as much as its rows do.
         loss = loss + (alone * counts / total).sum()
         if output.joint is not None:
-            joint = self.elementwise(self.prior + output.joint, y)
+            joint = self.link.loss(self.prior + output.joint, y)
             loss = loss + (joint * weight).sum() / total
         if not loss.requires_grad:  # all that is present in the batch has learned
             loss.requires_grad_()
@@ -59,16 +59,8 @@ class FusionLoss(nn.Module):
         self, output: NetworkOutput, target: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Loss of what each modality says alone, and what it counts, both (B, M)."""
-        alone = self.elementwise(self.prior + output.evidence, target["y"])
+        alone = self.link.loss(self.prior + output.evidence, target["y"])
         counts = output.present
         if "label_valid" in target:
             counts = counts & target["label_valid"]
         return alone, counts * target["weight"][:, None]
-
-    def elementwise(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Loss of each output, (B, ..., C) -> (B, ...)."""
-        if not self.is_classification:
-            y = y.view(len(y), *[1] * (logits.dim() - 2), -1)
-            return (logits - y).square().mean(dim=-1)
-        index = y.view(-1, *[1] * (logits.dim() - 1)).expand(*logits.shape[:-1], 1)
-        return -logits.log_softmax(dim=-1).gather(-1, index).squeeze(-1)

@@ -18,6 +18,7 @@ from sklearn.model_selection import (
 )
 
 from skfusion._rows import row_keys
+from skfusion.training.links import Link
 
 __all__ = ["DistinctRows", "distinct_rows", "split_rows"]
 
@@ -100,22 +101,22 @@ def split_rows(
     *,
     n_held: int,
     seed: int,
-    is_classification: bool,
+    link: Link,
     group: NDArray[np.intp] | None = None,
 ) -> list[Split]:
-    """Rows to learn from and rows held out, `n_folds` times, by class if that can be.
+    """Rows to learn from and rows held out, `n_folds` times, by stratum if that can be.
 
     One fold holds out `n_held` rows, several hold out each row once. Rows of one group
     are never on both sides.
     """
     n = len(target)
     rows = np.arange(n)
-    labels, least = None, 0
-    if is_classification:
-        least = int(np.bincount(target)[np.unique(target)].min())
-        n_classes = len(np.unique(target))
-        if least >= 2 and n_held >= n_classes <= n - n_held:
-            labels = target
+    labels, least = link.strata(target), 0
+    if labels is not None:
+        counts = np.unique(labels, return_counts=True)[1]
+        least = int(counts.min())
+        if least < 2 or not n_held >= len(counts) <= n - n_held:
+            labels = None
     n_groups = n if group is None else len(np.unique(group))
     n_folds = max(1, min(n_folds, n_groups, n // 2))
     if n_folds == 1:

@@ -28,6 +28,7 @@ from skfusion._validation import shorten
 from skfusion.corruption import Plans
 from skfusion.network import FusionNetwork, set_generator
 from skfusion.training.data import BatchDataset, BatchIterator
+from skfusion.training.links import Link
 from skfusion.training.loss import FusionLoss
 
 __all__ = [
@@ -251,7 +252,7 @@ def train(
     generator: torch.Generator,
     device_generator: torch.Generator,
     *,
-    is_classification: bool,
+    link: Link,
     min_steps: int = 0,
     label: str | None = None,
 ) -> skorch.NeuralNet:
@@ -308,9 +309,7 @@ def train(
     callbacks.extend(recipe.callbacks)
     net = Net(
         network,
-        criterion=FusionLoss(
-            names, network.prior.clone(), is_classification=is_classification
-        ),
+        criterion=FusionLoss(names, network.prior.clone(), link=link),
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=recipe.weight_decay,
         optimizer__fused=True,

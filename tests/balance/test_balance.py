@@ -20,6 +20,7 @@ from skfusion.balance.ogm_ge import modulation
 from skfusion.fusion import AdaptiveFusion, AttentionFusion, ConcatFusion
 from skfusion.fusion.base import FusionShape
 from skfusion.network import Encoder, FusionNetwork
+from skfusion.training.links import Softmax
 from skfusion.training.loss import FusionLoss
 
 STRATEGIES = [
@@ -309,7 +310,7 @@ class Step:
         self.target = {"y": y, "weight": torch.rand(n) + 0.5}
         self.target["label_valid"] = torch.rand(n, 2) < 0.9
         self.criterion = FusionLoss(
-            ["left", "right"], self.network.prior.clone(), is_classification=True
+            ["left", "right"], self.network.prior.clone(), link=Softmax()
         )
         self.generator = torch.Generator().manual_seed(seed)
 

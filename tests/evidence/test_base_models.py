@@ -3,20 +3,23 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.special import log_softmax, logit
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 
 from skfusion.evidence.base_models import (
     LinearModel,
     Reduced,
     Task,
-    centre,
     columns_for_trees,
     fit_linear,
     fit_table_model,
     join,
     trees,
 )
+from skfusion.training.links import Identity, Sigmoid, Softmax
 
 N, F = 200, 6
 RNG = np.random.default_rng(0)
@@ -24,8 +27,8 @@ X = RNG.normal(3.0, 2.0, size=(N, F)).astype(np.float32)
 Y = np.digitize(X[:, 0] - X[:, 1], [-2.0, 2.0])
 W = np.ones(N)
 SHARES = np.bincount(Y) / N
-CLASSES = Task(True, 3, np.log(SHARES), 0)
-NUMBERS = Task(False, 2, np.zeros(2), 0)
+CLASSES = Task(Softmax(), 3, np.log(SHARES), 0)
+NUMBERS = Task(Identity(), 2, np.zeros(2), 0)
 TARGET = np.stack([X[:, 0] - 3.0, X[:, 1] + X[:, 2] - 6.0], axis=1) / 3
 
 
@@ -104,7 +107,7 @@ def test_stronger_fits_come_later():
 
 
 def test_two_classes_are_told_apart_by_one_plane():
-    task = Task(True, 2, np.log([0.5, 0.5]), 0)
+    task = Task(Softmax(), 2, np.log([0.5, 0.5]), 0)
     y = (X[:, 0] > 3).astype(int)
     evidence = fit_linear(task, X, y, W)[-1].evidence(X)
     np.testing.assert_allclose(evidence[:, 0], -evidence[:, 1], atol=1e-5)
@@ -180,7 +183,7 @@ def test_estimator_without_sample_weight_serves_where_weights_are_alike():
 def test_trees_are_left_out_where_they_cost_too_much_or_cannot_be():
     assert trees(CLASSES, N, F) is not None
     assert trees(CLASSES, 10, F) is None
-    assert trees(Task(True, 150, np.zeros(150), 0), N, 100) is None
+    assert trees(Task(Softmax(), 150, np.zeros(150), 0), N, 100) is None
     assert trees(NUMBERS, N, F) is None  # two targets
 
 
@@ -191,12 +194,15 @@ def test_trees_read_narrow_columns_reduced_ones_and_what_linear_models_say():
     wide = sparse.random(N, 500, 0.1, format="csr", random_state=0)
     said = RNG.normal(size=(N, 3))
     reduced = [Reduced.fit(x, 0) for x in (X, wide)]
-    table = columns_for_trees([X, wide], reduced, [said, 2 * said])
+    table = columns_for_trees(CLASSES, [X, wide], reduced, [said, 2 * said])
     n_components = len(reduced[1].components)
     assert table.shape == (N, F + n_components + 3 + 3)
     np.testing.assert_allclose(table[:, :F], X)
     two = RNG.normal(size=(N, 2))  # of two classes one column says it all
-    assert columns_for_trees([X], reduced[:1], [two]).shape == (N, F + 1)
+    for link, width in ((Softmax(), 1), (Sigmoid(), 2)):
+        task = Task(link, 2, np.zeros(2), 0)
+        table = columns_for_trees(task, [X], reduced[:1], [two])
+        assert table.shape == (N, F + width)
 
 
 def test_joined_features_are_sparse_where_any_is():
@@ -216,9 +222,49 @@ def test_users_models_read_sparse_features_as_few_dense_columns():
     assert Reduced.fit(X, 0)(X) is X
 
 
-def test_centring_leaves_a_single_output_alone():
-    x = RNG.normal(size=(4, 1))
-    assert np.array_equal(centre(x), x)
-    np.testing.assert_allclose(
-        centre(RNG.normal(size=(4, 3))).sum(axis=1), 0, atol=1e-12
-    )
+# ---------------------------------------------------------------- labels
+
+
+def labels_of(x):
+    """Two labels that the features tell, and one that no row has."""
+    return np.stack([x[:, 0] > 0, x[:, 1] > 1, np.zeros(len(x))], axis=1).astype(float)
+
+
+LABELS = labels_of(X)
+OF_LABELS = Task(
+    Sigmoid(), 3, logit([LABELS[:, 0].mean(), LABELS[:, 1].mean(), 0.1]), 0
+)
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_linear_models_of_labels_learn_each_and_say_nothing_of_a_constant_one(
+    is_sparse,
+):
+    x = sparse.csr_matrix(X) if is_sparse else X
+    for model in fit_linear(OF_LABELS, x, LABELS, np.ones(N)):
+        said = model.evidence(x)
+        for c in range(2):
+            assert roc_auc_score(LABELS[:, c], said[:, c]) > 0.9
+        assert not said[:, 2].any()
+
+
+def test_a_linear_model_of_a_label_is_the_logistic_regression_of_it():
+    x = X - X.mean(axis=0)
+    (model,) = fit_linear(OF_LABELS, x, LABELS, np.ones(N), only=slice(0, 1))
+    alone = Task(Softmax(), 2, log_softmax([0, OF_LABELS.log_prior[0]]), 0)
+    index = LABELS[:, 0].astype(int)
+    (two,) = fit_linear(alone, x, index, np.ones(N), only=slice(0, 1))
+    said = two.evidence(x)
+    log_odds = said[:, 1] - said[:, 0]
+    np.testing.assert_allclose(model.evidence(x)[:, 0], log_odds, atol=1e-2)
+
+
+def test_a_table_model_of_labels_is_one_model_a_label():
+    tree = HistGradientBoostingClassifier(max_iter=5)
+    found = fit_table_model(OF_LABELS, tree, X, LABELS, np.ones(N))
+    assert [m is None for m in found.model] == [False, False, True]
+    said = found.evidence(X)
+    assert said.shape == (N, 3)
+    assert roc_auc_score(LABELS[:, 0], said[:, 0]) > 0.9
+    np.testing.assert_allclose(said[:, 2], 0, atol=1e-12)
+    assert fit_table_model(OF_LABELS, tree, X, np.zeros((N, 3)), np.ones(N)) is None

@@ -8,6 +8,7 @@ from skfusion.batch import ModalityBatch
 from skfusion.evidence.base_models import LINEAR, TREES, Task
 from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
 from skfusion.modalities import TextModality, VectorModality
+from skfusion.training.links import Softmax
 
 N = 150
 RNG = np.random.default_rng(0)
@@ -17,7 +18,7 @@ TEXTS = [
     f"{'good' if g else 'bad'} cloth {w}"
     for g, w in zip(Y, RNG.integers(9, size=N), strict=True)
 ]
-TASK = Task(True, 2, np.log(np.bincount(Y) / N), 0)
+TASK = Task(Softmax(), 2, np.log(np.bincount(Y) / N), 0)
 THIRD = np.arange(N) % 3
 SPLITS = [(np.flatnonzero(f != THIRD), np.flatnonzero(f == THIRD)) for f in range(3)]
 

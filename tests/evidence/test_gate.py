@@ -5,6 +5,7 @@ import pytest
 
 from skfusion.evidence.gate import fit_gate, gate_features, minimise
 from skfusion.evidence.ood import N_SCORES
+from skfusion.training.links import Identity, Softmax
 
 N, C = 400, 3
 LOG_PRIOR = np.log(np.full(C, 1 / C))
@@ -31,7 +32,9 @@ def made(seed=0, n=N, n_corrupted=N):
 
 def features_of(evidence, ood, present, classes=True):
     prior = LOG_PRIOR if classes else np.zeros(evidence.shape[-1])
-    return gate_features(evidence, ood, present, prior, is_classification=classes)
+    return gate_features(
+        evidence, ood, present, prior, link=Softmax() if classes else Identity()
+    )
 
 
 def fit(evidence, ood, present, y, hit, weight=None):
@@ -44,7 +47,7 @@ def fit(evidence, ood, present, y, hit, weight=None):
         weight=np.ones(len(y)) if weight is None else weight,
         log_prior=LOG_PRIOR,
         n_clean=int((~hit).sum()),
-        is_classification=True,
+        link=Softmax(),
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skfusion.evidence.mixing import Mix, fit_mix
+from skfusion.training.links import Identity, Softmax
 
 N, C = 400, 3
 RNG = np.random.default_rng(0)
@@ -15,7 +16,11 @@ TRUTH = np.eye(C)[Y] * 3 - 1
 def fit(evidence, *, y=Y, n=N, classes=True, weight=None):
     weight = np.ones(n) if weight is None else weight
     return fit_mix(
-        evidence[:n], y[:n], weight, LOG_PRIOR[:C], is_classification=classes
+        evidence[:n],
+        y[:n],
+        weight,
+        LOG_PRIOR[:C],
+        link=Softmax() if classes else Identity(),
     )
 
 
@@ -78,6 +83,6 @@ def test_regression_is_mixed_by_the_squared_error(n_targets):
     y = RNG.normal(size=(N, n_targets))
     wrong = RNG.normal(size=(N, n_targets))
     evidence = np.stack([y, wrong], axis=1)[:, None]
-    mix = fit_mix(evidence, y, np.ones(N), np.zeros(n_targets), is_classification=False)
+    mix = fit_mix(evidence, y, np.ones(N), np.zeros(n_targets), link=Identity())
     assert mix.share[0, 0] > 0.8
     assert mix.share[0, 1] < 0.1

@@ -6,9 +6,10 @@ import pytest
 
 from skfusion import FusionClassifier, FusionRegressor
 from skfusion.corruption import Noise
-from skfusion.evidence.outputs import size, weights_of
+from skfusion.evidence.outputs import weights_of
 from skfusion.fusion import AdaptiveFusion, BottleneckFusion
 from skfusion.modalities import AudioModality, ImageModality, SeriesModality
+from skfusion.training.links import Identity, Softmax
 
 SMALL = {"max_epochs": 2, "d_model": 16, "n_folds": 2, "random_state": 0}
 N = 120
@@ -153,9 +154,9 @@ def test_even_weights_only_where_nobody_says_anything():
 def test_size_is_that_of_the_predicted_class_and_of_all():
     added = np.array([[[1.0, -3.0, 2.0]], [[0.5, 0.0, -0.5]]])
     logits = np.array([[0.0, 5.0, 1.0], [0.0, 1.0, 2.0]])
-    found = size(added, logits, is_classification=True)
+    found = Softmax().size(added, logits)
     np.testing.assert_allclose(found, [[2.5], [5 / 12]])
-    found = size(added, logits, is_classification=False)
+    found = Identity().size(added, logits)
     np.testing.assert_allclose(found, [[2.0], [1 / 3]])
 
 

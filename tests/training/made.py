@@ -10,6 +10,7 @@ from skfusion.fusion import AdaptiveFusion
 from skfusion.fusion.base import FusionShape
 from skfusion.network import Encoder, FusionNetwork
 from skfusion.training.data import BatchDataset
+from skfusion.training.links import Softmax
 from skfusion.training.trainer import Recipe, train
 
 N, D = 50, 8
@@ -86,5 +87,5 @@ def run(valid=None, network=None, dataset=None, **changes):
         make_recipe(**changes),
         generator,
         generator,
-        is_classification=True,
+        link=Softmax(),
     )

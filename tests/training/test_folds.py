@@ -7,6 +7,7 @@ from skorch.callbacks import Callback
 
 from skfusion.fusion import AdaptiveFusion
 from skfusion.training.folds import NetworkPlan, build_network, train_folds
+from skfusion.training.links import Softmax
 from tests.training.made import D, N, make_dataset, make_recipe
 
 ROWS = np.arange(N)
@@ -22,7 +23,7 @@ def plan(**changes):
         0.0,
         make_recipe(**changes),
         early_stopping=False,
-        is_classification=True,
+        link=Softmax(),
         seed=0,
     )
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from skfusion.network import NetworkOutput
+from skfusion.training.links import Identity, Softmax
 from skfusion.training.loss import FusionLoss
 
 D, C = 8, 4
@@ -31,7 +32,7 @@ def target_of(y, weight=None, **more):
 
 @pytest.fixture
 def loss():
-    return FusionLoss(["one", "two"], PRIOR, is_classification=True)
+    return FusionLoss(["one", "two"], PRIOR, link=Softmax())
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_rows_of_no_weight_at_all_are_no_trouble(loss, logits):
 
 
 def test_regression_loss_is_the_squared_error():
-    loss = FusionLoss(["one"], torch.zeros(1), is_classification=False)
+    loss = FusionLoss(["one"], torch.zeros(1), link=Identity())
     y = torch.tensor([[0.0], [1.0], [2.0]])
     said = torch.zeros(3, 1)
     loss(output_of(said, said.unsqueeze(1)), target_of(y))
@@ -128,17 +129,7 @@ def test_regression_loss_is_the_squared_error():
 
 
 def test_regression_of_several_targets_is_their_mean():
-    loss = FusionLoss([], torch.zeros(2), is_classification=False).eval()
+    loss = FusionLoss([], torch.zeros(2), link=Identity()).eval()
     said = torch.tensor([[1.0, 3.0]])
     value = loss(output_of(said, torch.zeros(1, 0, 2)), target_of(torch.ones(1, 2)))
     assert value.item() == pytest.approx((0 + 4) / 2)
-
-
-@pytest.mark.parametrize("is_classification", [True, False])
-def test_loss_of_each_output_keeps_the_axes_between(is_classification):
-    loss = FusionLoss([], torch.zeros(C), is_classification=is_classification)
-    logits = torch.randn(6, 5, 3, C)
-    y = Y if is_classification else torch.randn(6, C)
-    each = loss.elementwise(logits, y)
-    assert each.shape == (6, 5, 3)
-    torch.testing.assert_close(each[:, 2, 1], loss.elementwise(logits[:, 2, 1], y))

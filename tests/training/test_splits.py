@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from skfusion.training.links import Identity, Softmax
 from skfusion.training.splits import distinct_rows, split_rows
 
 RNG = np.random.default_rng(0)
@@ -74,7 +75,11 @@ def test_row_in_two_groups_is_in_both():
 
 
 def split(n_folds, target=Y, group=None, *, n_held=12, seed=0, classes=True):
-    options = {"n_held": n_held, "seed": seed, "is_classification": classes}
+    options = {
+        "n_held": n_held,
+        "seed": seed,
+        "link": Softmax() if classes else Identity(),
+    }
     return split_rows(target, n_folds, group=group, **options)
 
 

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_info
 
 from skfusion.fusion import AdaptiveFusion, MeanFusion
 from skfusion.training.data import BatchIterator
+from skfusion.training.links import Softmax
 from skfusion.training.loss import FusionLoss
 from skfusion.training.trainer import (
     EpochLog,
@@ -47,7 +48,7 @@ def test_history_states_the_validation_loss_of_the_fused_output():
 
 
 def validation_loss(net, valid):
-    loss = FusionLoss(("left", "right"), torch.zeros(2), is_classification=True).eval()
+    loss = FusionLoss(("left", "right"), torch.zeros(2), link=Softmax()).eval()
     ((x, target),) = BatchIterator(valid, len(valid))
     with torch.no_grad():
         return loss(net.module_.eval()(**x), target).item()
