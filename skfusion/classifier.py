@@ -120,6 +120,8 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         Class labels; of an indicator matrix, the numbers of its columns.
     class_prior_ : ndarray of shape (n_classes,)
         Share of each class, or of each label, in the (weighted) training rows.
+    multilabel_ : bool
+        Whether `y` was an indicator of labels.
     modality_names_ : tuple of str
         Names of the modalities, in the order given.
     modalities_ : ModalityTransformer
@@ -302,7 +304,7 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
             and np.array_equal(classes, self.classes_)
             and np.array_equal(learned, self._learned)
         ):
-            what = "labels" if isinstance(self._link, Sigmoid) else "classes"
+            what = "labels" if self.multilabel_ else "classes"
             raise ValueError(
                 f"warm_start=True goes on with the {what} {self._learned}, but y now "
                 f"has {learned}. Use warm_start=False to start afresh."
@@ -328,8 +330,13 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
 
     @property
     def _output_names(self) -> list[Any]:
-        of_labels = isinstance(self._link, Sigmoid) and self._label_names
+        of_labels = self.multilabel_ and self._label_names
         return self._label_names if of_labels else list(self.classes_)
+
+    @property
+    def multilabel_(self) -> bool:
+        """Whether `y` was an indicator of labels."""
+        return isinstance(self._link, Sigmoid)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of each class, or of each label.
@@ -345,10 +352,8 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
             not a list: the probability that the row has the label. Rows do not sum to
             1. A label that was constant in the training rows has 0 or 1.
         """
-        return self._proba(self._outputs(self._batch(X)).logits)
-
-    def _proba(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self._of_all(self._link.mean(logits), self.class_prior_)
+        proba = self._link.mean(self._outputs(self._batch(X)).logits)
+        return self._of_all(proba, self.class_prior_)
 
     def _in_output_units(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._of_all(self._link.centre(parts), 0.0)
@@ -375,7 +380,7 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
             probability is above 0.5.
         """
         proba = self.predict_proba(X)
-        if isinstance(self._link, Sigmoid):
+        if self.multilabel_:
             return (proba > 0.5).astype(np.int64)
         return self.classes_[proba.argmax(axis=1)]
 
@@ -389,8 +394,9 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         """
         batch = self._batch(X)
         share = self.class_prior_
-        if isinstance(self._link, Sigmoid):
+        if self.multilabel_:
             share = share[self._learned]
         prior = self._link.logits(share)
-        alone = self._proba(prior + self._outputs(batch).alone)  # (n, M, C)
+        alone = self._link.mean(prior + self._outputs(batch).alone)  # (n, M, C)
+        alone = self._of_all(alone, self.class_prior_)
         return {name: alone[:, m] for m, name in enumerate(self.modality_names_)}

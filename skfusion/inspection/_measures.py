@@ -13,7 +13,12 @@ from sklearn.base import is_classifier
 
 from skfusion.batch import ModalityBatch
 from skfusion.corruption import Noise, Swap
-from skfusion.inspection._resolving import logits, with_block, with_present
+from skfusion.inspection._resolving import (
+    has_labels,
+    logits,
+    with_block,
+    with_present,
+)
 
 __all__ = [
     "Finding",
@@ -80,7 +85,14 @@ class Subject:
     @cached_property
     def own_loss(self) -> NDArray[np.float64]:
         """How wrong each modality, alone, is in each row (n, M)."""
-        if self.is_classifier:
+        if has_labels(self.final):
+            y = np.asarray(self.y)
+            said = self.final.modality_proba(self.batch)
+            losses = [
+                -np.log(np.maximum(np.where(y, said[m], 1 - said[m]), 1e-12)).mean(1)
+                for m in self.names
+            ]
+        elif self.is_classifier:
             proba = self.final.modality_proba(self.batch)
             truth = np.searchsorted(self.final.classes_, self.y)
             rows = np.arange(len(truth))
@@ -101,9 +113,13 @@ class Subject:
         """What becomes of the prediction, (n,), if the rows are changed to `batch`.
 
         Of a classifier, the fall of the log-probability of the class that was
-        predicted; of a regressor, how far the prediction moved.
+        predicted; of labels, of their log-odds, where they were not; of a regressor,
+        how far the prediction moved.
         """
         changed = logits(self.final, batch)
+        if has_labels(self.final):
+            fell = self.output - changed
+            return np.where(self.output > 0, fell, -fell).mean(axis=1)
         if not self.is_classifier:
             return np.abs(changed - self.output).mean(axis=1)
         rows, predicted = np.arange(len(changed)), self.output.argmax(axis=1)

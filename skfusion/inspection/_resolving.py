@@ -19,6 +19,7 @@ from skfusion.batch import Block, ModalityBatch
 
 __all__ = [
     "Resolved",
+    "has_labels",
     "logits",
     "quiet_about_empty_rows",
     "resolve",
@@ -108,14 +109,26 @@ def resolve(estimator: Any) -> Resolved:
 
 
 def logits(final: Any, batch: ModalityBatch) -> NDArray[np.float64]:
-    """Log-probabilities (n, C) of a classifier, predictions (n, C) of a regressor."""
+    """Output (n, C): log-probabilities of classes, log-odds of labels, or predictions.
+
+    The log-odds of a label that was constant in the training rows are large, and the
+    same in all rows.
+    """
     with quiet_about_empty_rows():
         if is_classifier(final):
             contributions, joint = final.modality_contributions(batch)
             evidence = contributions.sum(axis=1) + joint
-            return log_softmax(np.log(final.class_prior_) + evidence, axis=1)
+            found = final._link.logits(final.class_prior_) + evidence
+            if has_labels(final):
+                return np.nan_to_num(found, posinf=1e3, neginf=-1e3)
+            return log_softmax(found, axis=1)
         predicted = np.asarray(final.predict(batch), dtype=np.float64)
     return predicted.reshape(len(batch), -1)
+
+
+def has_labels(estimator: Any) -> bool:
+    """Whether an estimator of this package has learned an indicator of labels."""
+    return getattr(estimator, "multilabel_", False)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
@@ -29,18 +28,21 @@ def modality_contributions(estimator: Any, X: Any) -> Bunch:
             The M modalities.
         contributions : ndarray of shape (n_samples, n_modalities, n_outputs)
             Of a classifier, signed contributions to the log-odds of each class; those
-            of one modality and row sum to 0. Of a regressor, to the prediction, in the
-            units of `y`. An absent modality has exactly 0.
+            of one modality and row sum to 0, but not those to the log-odds of labels.
+            Of a regressor, to the prediction, in the units of `y`. An absent modality
+            has exactly 0.
         joint : ndarray of shape (n_samples, n_outputs)
             What belongs to no single modality.
         joint_share : ndarray of shape (n_samples,)
             Size of the joint part relative to the whole, 0 to 1.
         baseline : ndarray of shape (n_outputs,)
             What the output starts from: of a classifier, the logarithm of the class
-            shares; of a regressor, the training mean.
+            shares; of labels, the logits of their shares; of a regressor, the training
+            mean.
         output : ndarray of shape (n_samples, n_outputs)
-            ``baseline + contributions.sum(axis=1) + joint``. Its softmax is
-            `predict_proba`; of a regressor it is the prediction.
+            ``baseline + contributions.sum(axis=1) + joint``. Its softmax, of labels
+            its logistic function, is `predict_proba`; of a regressor it is the
+            prediction.
 
     See Also
     --------
@@ -71,7 +73,7 @@ def modality_contributions(estimator: Any, X: Any) -> Bunch:
     contributions, joint = found.final.modality_contributions(batch)
     output = contributions.sum(axis=1) + joint
     if is_classifier(found.final):
-        baseline = np.log(found.final.class_prior_)
+        baseline = found.final._link.logits(found.final.class_prior_)
     else:
         with quiet_about_empty_rows():
             predicted = found.final.predict(batch)

@@ -12,7 +12,12 @@ from sklearn.base import is_classifier
 
 from skfusion.inspection._painters import AGAINST, FOR, PAINTERS, Painter
 from skfusion.inspection._plotting import new_axes
-from skfusion.inspection._resolving import Resolved, quiet_about_empty_rows, resolve
+from skfusion.inspection._resolving import (
+    Resolved,
+    has_labels,
+    quiet_about_empty_rows,
+    resolve,
+)
 
 __all__ = ["ElementsDisplay"]
 
@@ -70,10 +75,10 @@ class ElementsDisplay:
             One of the estimator's `modality_names_`.
         rows : sequence of int, optional
             Positions of the rows to show. By default the first three.
-        output : class or target, optional
+        output : class, label or target, optional
             The class to which the elements contribute; by default the one that is
-            predicted in each row. Of a regression with several targets, the target; by
-            default the first.
+            predicted in each row. Of labels, by default the most probable one. Of a
+            regression with several targets, the target; by default the first.
 
         Returns
         -------
@@ -240,12 +245,15 @@ def _outputs(
     final: Any, batch: Any, frames: Sequence[pd.DataFrame], output: Any
 ) -> tuple[list[str], list[int]]:
     """The class, or the target, that is looked at in each row: name and position."""
-    known = list(final.classes_ if is_classifier(final) else frames[0].columns)
+    known = list(final._output_names)
     if output is not None and output not in known:
         raise ValueError(
             f"The 'output' parameter must be None or one of {known}. Got {output!r} "
             "instead."
         )
+    if output is None and has_labels(final):
+        at = final.predict_proba(batch).argmax(axis=1).tolist()
+        return [str(known[k]) for k in at], at
     if output is None and is_classifier(final):
         chosen = list(final.predict(batch))
     else:
@@ -279,6 +287,9 @@ def _heads(found: Resolved, batch: Any, modality: str, labels: list[Any]) -> lis
         shown = [str(p) for p in predicted]
         if is_classifier(found.final):
             proba = found.final.predict_proba(batch).max(axis=1)
+            if has_labels(found.final):
+                names = np.array([str(name) for name in found.final._output_names])
+                predicted = [", ".join(names[row > 0]) or "none" for row in predicted]
             shown = [f"{p} ({q:.2f})" for p, q in zip(predicted, proba, strict=True)]
         elif np.ndim(predicted) == 1:
             shown = [f"{p:.4g}" for p in predicted]

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from skfusion.inspection import _measures as measures
 from skfusion.inspection._measures import Finding, Subject
-from skfusion.inspection._resolving import resolve
+from skfusion.inspection._resolving import has_labels, resolve
 
 __all__ = ["FaithfulnessReport", "faithfulness_report"]
 
@@ -174,6 +174,9 @@ def _check_y(final: Any, batch: Any, y: Any) -> Any:
     y = np.asarray(y)
     if len(y) != len(batch):
         raise ValueError(f"X has {len(batch)} rows and y has {len(y)}.")
+    if has_labels(final):
+        final._truth(y, len(batch))  # refuses other shapes
+        return final._check_y(y)
     if is_classifier(final):
         unknown = sorted(set(np.unique(y).tolist()) - set(final.classes_.tolist()))
         if unknown:

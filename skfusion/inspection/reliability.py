@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
 from skfusion.inspection._plotting import FAINT, colour_of, new_axes
-from skfusion.inspection._resolving import quiet_about_empty_rows, resolve
+from skfusion.inspection._resolving import (
+    has_labels,
+    quiet_about_empty_rows,
+    resolve,
+)
 
 __all__ = ["ReliabilityDisplay"]
 
@@ -90,6 +94,13 @@ class ReliabilityDisplay:
             raise TypeError(
                 "A reliability diagram is of probabilities: expected a classifier. Got "
                 f"{type(found.final).__name__} instead."
+            )
+        if has_labels(found.final):
+            raise TypeError(
+                "A reliability diagram is of one answer a row, but this estimator has "
+                "learned several labels. Draw label l, of the probabilities p = "
+                "predict_proba(X)[:, l]: from_predictions(Y[:, l], np.stack([1 - p, p],"
+                " axis=1), classes=[0, 1])."
             )
         batch = found.batch(X)
         with quiet_about_empty_rows():

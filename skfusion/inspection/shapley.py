@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
-from skfusion.inspection._resolving import logits, resolve, unwrap, with_present
+from skfusion.inspection._resolving import (
+    has_labels,
+    logits,
+    resolve,
+    unwrap,
+    with_present,
+)
 
 __all__ = ["modality_shapley"]
 
@@ -52,8 +58,8 @@ def modality_shapley(
             The M modalities.
         shapley : ndarray of shape (n_samples, n_modalities, n_outputs)
             Of a classifier, in centred log-probabilities (log-odds against the mean of
-            all classes); of a regressor, in the units of `y`. A modality that is absent
-            in a row has 0 there.
+            all classes), or in log-odds of labels; of a regressor, in the units of `y`.
+            A modality that is absent in a row has 0 there.
         baseline : ndarray of shape (n_samples, n_outputs)
             The output without any modality.
         output : ndarray of shape (n_samples, n_outputs)
@@ -80,6 +86,7 @@ def modality_shapley(
     ((40, 2, 1), True)
     """
     value: Value
+    labels = False
     if modalities is not None:
         names, value = tuple(modalities), _of_frame(unwrap(estimator), X, modalities)
         present = np.ones((len(X), len(names)), dtype=bool)
@@ -87,6 +94,7 @@ def modality_shapley(
         found = resolve(estimator)
         batch = found.batch(X)
         names, present = found.names, batch.present
+        labels = has_labels(found.final)
 
         def value(
             rows: NDArray[np.intp], shown: NDArray[np.bool_]
@@ -100,7 +108,7 @@ def modality_shapley(
             "into one modality, or use modality_contributions, which needs one pass."
         )
     outputs = _of_all_subsets(value, present)
-    if is_classifier(unwrap(estimator)):
+    if is_classifier(unwrap(estimator)) and not labels:
         outputs = outputs - outputs.mean(axis=2, keepdims=True)
     return Bunch(
         names=names,
