@@ -11,9 +11,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import logit
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_consistent_length, column_or_1d, get_tags
@@ -22,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skfusion._sklearn import Interval, StrOptions, fit_context
+from skfusion._validation import check_indicator
 from skfusion.batch import Block
 from skfusion.modalities.base import Modality
 from skfusion.modalities.columns import read_for, take_rows
@@ -47,11 +50,12 @@ class EstimatorModality(Modality):
         It is cloned, never fitted itself, and gets the columns as they are.
     cv : int, cross-validation generator or iterable, default=5
         Folds of `fit_transform`. With an int, they are shuffled with a fixed seed and,
-        for a classifier, stratified.
+        for a classifier of one target, stratified.
     method : {"auto", "predict_proba", "decision_function", "predict"}, default="auto"
         What a classifier is asked; "auto" takes the first that it has. Answers other
         than probabilities are turned into some by a logistic regression on the
-        out-of-fold answers. Regressors are always asked to `predict`.
+        out-of-fold answers. Regressors are always asked to `predict`, and where `y` is
+        an indicator of labels, one classifier a label for its probabilities.
 
     Attributes
     ----------
@@ -108,7 +112,8 @@ class EstimatorModality(Modality):
         Parameters
         ----------
         X : DataFrame, Series or array-like of n_samples rows
-        y : array-like of shape (n_samples,) or, for a regressor, (n_samples, n_outputs)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Of a classifier, several columns are an indicator of labels, 0 or 1.
 
         Returns
         -------
@@ -130,9 +135,9 @@ class EstimatorModality(Modality):
         -------
         block : Block
             Array "logits", float32: the log-probabilities (n_samples, n_classes) of a
-            classifier, classes in the order of `classes_`; the predictions (n_samples,
-            n_outputs) of a regressor, standardised by the mean and the standard
-            deviation of `y`.
+            classifier, classes in the order of `classes_`, or the log-odds of labels
+            that are not constant; the predictions (n_samples, n_outputs) of a
+            regressor, standardised by the mean and the standard deviation of `y`.
         """
         return self._fit(X, y, cross_fit=True)
 
@@ -157,7 +162,9 @@ class EstimatorModality(Modality):
         """Make the encoder: one token from the predictions, which also vote."""
         check_is_fitted(self)
         return _PredictionEncoder(
-            self._n_outputs, d_model, is_classifier=hasattr(self, "classes_")
+            self._n_outputs,
+            d_model,
+            is_classifier=hasattr(self, "classes_") and not self._has_labels,
         )
 
     def features(self, block: Block) -> NDArray[np.float32]:
@@ -175,7 +182,7 @@ class EstimatorModality(Modality):
             )
         rows = np.flatnonzero(present)
         known = X if present.all() else take_rows(X, rows)
-        self.estimator_ = clone(self.estimator).fit(known, y[rows])
+        self.estimator_ = self._fitted(known, y[rows])
         self._n_rows = len(rows)
         self._choose_method(take_rows(X, rows[:1]))
         answers = np.full((len(y), self._n_answers), np.nan)
@@ -191,6 +198,14 @@ class EstimatorModality(Modality):
         logits = np.where(present[:, None], self._logits(answers), np.float32(0))
         return Block({"logits": logits}, present)
 
+    def _fitted(self, X: Any, y: NDArray[Any]) -> Any:
+        """A fitted clone of the estimator, for labels one a label."""
+        if not self._has_labels:
+            return clone(self.estimator).fit(X, y)
+        with warnings.catch_warnings():  # labels that are constant in a fold
+            warnings.filterwarnings("ignore", message="Label ")
+            return OneVsRestClassifier(self.estimator).fit(X, y)
+
     def _check_targets(self, y: Any) -> NDArray[Any]:
         """Validate the targets, and learn their classes or their scale."""
         if y is None:
@@ -198,7 +213,13 @@ class EstimatorModality(Modality):
                 "EstimatorModality requires y to be passed, but the target y is None: "
                 "its estimator learns from y."
             )
-        if is_classifier(self.estimator):
+        self._has_labels = False
+        labels = check_indicator(y) if is_classifier(self.estimator) else None
+        if labels is not None:
+            y = labels[:, labels.min(axis=0) < labels.max(axis=0)]
+            self._has_labels, self._n_outputs = True, y.shape[1]
+            self.classes_, self._prior = np.arange(labels.shape[1]), y.mean(axis=0)
+        elif is_classifier(self.estimator):
             y = column_or_1d(y, warn=True)
             check_classification_targets(y)
             self.classes_, counts = np.unique(y, return_counts=True)
@@ -232,6 +253,12 @@ class EstimatorModality(Modality):
                 f"{[m for m in _METHODS if hasattr(self.estimator_, m)]}."
             )
         self._method = found[0]
+        if self._has_labels and self._method != "predict_proba":
+            raise ValueError(
+                "EstimatorModality asks for the probability of each label, but "
+                f"{self.estimator!r} has no predict_proba, or `method` is "
+                f"{self.method!r}. Put the estimator into a CalibratedClassifierCV."
+            )
         self._needs_calibration = self._method != "predict_proba"
         if self._method == "decision_function":  # one against one, there are more
             self._n_answers = self.estimator_.decision_function(one_row).size
@@ -250,15 +277,14 @@ class EstimatorModality(Modality):
             few = 2 if is_classifier(self.estimator) else 1
             if not len(test) or len(np.unique(y[train], axis=0)) < few:
                 continue
-            estimator = clone(self.estimator)
-            estimator.fit(take_rows(X, train), y[train])
+            estimator = self._fitted(take_rows(X, train), y[train])
             out[test] = self._answers(estimator, take_rows(X, test))
 
     def _folds(
         self, X: Any, y: NDArray[Any]
     ) -> Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         rows = np.zeros(len(y))
-        classify = is_classifier(self.estimator)
+        classify = is_classifier(self.estimator) and not self._has_labels
         if not isinstance(self.cv, Integral):
             return check_cv(self.cv, y, classifier=classify).split(X, y)
         # Tables are often sorted; the fixed seed keeps repeated fits equal.
@@ -313,8 +339,9 @@ class EstimatorModality(Modality):
             p[known] = 0
             p[np.ix_(known, columns)] = self._calibrator.predict_proba(answers[known])
         # Laplace smoothing towards the class shares: no answer is ever certain.
-        n, C = self._n_rows, self._n_outputs
-        return np.log((n * p + C * self._prior) / (n + C)).astype(np.float32)
+        n, C = self._n_rows, 2 if self._has_labels else self._n_outputs
+        p = (n * p + C * self._prior) / (n + C)
+        return (logit(p) if self._has_labels else np.log(p)).astype(np.float32)
 
 
 class _PredictionEncoder(Encoder):

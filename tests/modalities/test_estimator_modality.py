@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 from scipy import sparse
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes, load_iris, make_classification
@@ -14,6 +15,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Perceptron, Ridge
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, TimeSeriesSplit
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
@@ -22,6 +24,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
+from skfusion import FusionClassifier
 from skfusion.modalities.estimator import EstimatorModality
 
 # These compare fit_transform with transform, which differ here on purpose: the former
@@ -388,3 +391,42 @@ def test_labels_are_not_confused_by_their_type():
     X = np.arange(20.0)[:, None]
     modality = EstimatorModality(DummyClassifier()).fit(X, [True, False] * 10)
     assert modality.classes_.tolist() == [False, True]
+
+
+# ---------------------------------------------------------------- labels
+
+
+def test_labels_are_learned_one_by_one_and_out_of_fold():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 3))
+    Y = np.stack([X[:, 0] > 0, X[:, 1] > 1, np.zeros(120)], axis=1).astype(int)
+    Y[:, 1] &= np.arange(120) > 40
+    modality = EstimatorModality(LogisticRegression())
+    block = modality.fit_transform(X, Y)
+    assert block.arrays["logits"].shape == (120, 2)  # the third is constant
+    for c in range(2):
+        assert roc_auc_score(Y[:, c], block.arrays["logits"][:, c]) > 0.9
+    p = LogisticRegression().fit(X, Y[:, 0]).predict_proba(X)[:, 1]
+    smooth = (120 * p + 2 * Y[:, 0].mean()) / 122
+    said = modality.transform(X).arrays["logits"][:, 0]
+    np.testing.assert_allclose(expit(said), smooth, rtol=1e-5)
+    same = EstimatorModality(LogisticRegression(), cv=2).fit_transform(X, Y)
+    assert not np.array_equal(same.arrays["logits"], block.arrays["logits"])
+
+
+def test_labels_join_the_other_modalities_of_a_classifier():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 4))
+    Y = np.stack([X[:, 0] > 0, X[:, 2] > 0, np.ones(120)], axis=1).astype(int)
+    parts = [("trees", EstimatorModality(LogisticRegression()), [0, 1])]
+    parts.append(("rest", "vector", [2, 3]))
+    clf = FusionClassifier(parts, max_epochs=3, d_model=16, n_folds=2, random_state=0)
+    with pytest.warns(UserWarning, match=r"1 label\(s\)"):
+        clf.fit(X[:80], Y[:80])
+    assert clf.score(X[80:], Y[80:]) > 0.6
+
+
+def test_labels_need_probabilities():
+    X, Y = np.arange(40.0).reshape(20, 2), np.arange(40).reshape(20, 2) % 3 > 0
+    with pytest.raises(ValueError, match="CalibratedClassifierCV"):
+        EstimatorModality(LinearSVC()).fit(X, Y)
