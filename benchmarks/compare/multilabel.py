@@ -7,7 +7,8 @@
 hangs on some of the words, one number, and chance. "clothing" are reviews that come
 with the package: from title, review, age and feedback, whether the garment is
 recommended, whether it has five stars, and which department it is of (8 labels). Test
-rows of the reviews are never read. Rows are added to benchmarks/results/multilabel.csv.
+rows of the reviews are never read. Rows are added to benchmarks/results/multilabel.csv,
+of which docs/benchmarks/multilabel.txt is made.
 """
 
 import argparse
@@ -28,11 +29,20 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from benchmarks.common.provenance import RESULTS, append_rows, provenance
+from benchmarks.common.provenance import RESULTS, ROOT, append_rows, provenance
+from benchmarks.common.text import csv_table, measured_with, write_fragments
 from skfusion import FusionClassifier
 from skfusion.datasets import load_clothing_reviews
 
 N_LEARN, N_HELD = 1000, 2000
+KEY = ["set", "seed", "who"]
+SCORES = {
+    "accuracy_all": ("all labels right", ".3f"),
+    "accuracy_label": ("a label right", ".3f"),
+    "log_loss": ("log-loss of a label", ".4f"),
+    "auc": ("area under the ROC curve", ".4f"),
+    "cpu_seconds": ("CPU-s of the fit", ".1f"),
+}
 
 
 class Data(NamedTuple):
@@ -126,6 +136,22 @@ def measure(data: Data, model: Any) -> dict[str, Any]:
     }
 
 
+def means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means over the seeds, a line a set and method."""
+    return rows.groupby(["set", "labels", "who"], sort=False)[list(SCORES)].mean()
+
+
+def table(rows: pd.DataFrame) -> str:
+    """The means, for the docs."""
+    found = means(rows)
+    lines = [
+        [f"{name}, {n} labels", who, *(format(line[s], SCORES[s][1]) for s in SCORES)]
+        for (name, n, who), line in found.iterrows()
+    ]
+    header = ["rows", "method", *(title for title, _ in SCORES.values())]
+    return csv_table(lines, header, stub=2)
+
+
 def main() -> None:
     """Measure the sets that the command line names; with no seeds, only print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -142,9 +168,14 @@ def main() -> None:
             for who, make in METHODS.items():
                 found = measure(data, make(data, seed))
                 append_rows(options.output, [source | about | {"who": who} | found])
-    table = pd.read_csv(options.output)
-    scores = ["accuracy_all", "accuracy_label", "log_loss", "auc", "cpu_seconds"]
-    print(table.groupby(["set", "who"], sort=False)[scores].mean().round(4).to_string())
+    rows = pd.read_csv(options.output).drop_duplicates(KEY, keep="last")
+    print(means(rows).to_string())
+    write_fragments(
+        "benchmarks.compare.multilabel",
+        ROOT / "docs" / "benchmarks",
+        {"multilabel": lambda rows: f"{table(rows)}\n\n{measured_with(rows)}."},
+        rows,
+    )
 
 
 if __name__ == "__main__":

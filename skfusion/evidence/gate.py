@@ -11,8 +11,8 @@ where `l_m` is what of a linear model of all features together belongs to modali
 source is, how far it agrees with the other modalities, and how unlike the training rows
 its content is. A source that says more than it did of any held-out row (a linear model
 of noise, say) is cut to that. The matrix B (C, C), near the identity,
-says which classes are taken for one another (matrix scaling); it is linear, so what
-each source adds stays exact.
+says which classes are taken for one another, or which labels come together (matrix
+scaling); it is linear, so what each source adds stays exact.
 
 **Shape**: S sources, the M modalities first, then the joint part where there is one;
 evidence (n, S, C), linear parts (n, M, C), present (n, S), gate features (n, S, G),
@@ -239,10 +239,12 @@ def fit_gate(
 
     found = minimise(objective, bias0, coef0, scale0)
     class_matrix = None
-    if isinstance(link, Softmax) and 2 < C <= math.sqrt(n_clean / ROWS_PER_ENTRY):
+    least = 3 if isinstance(link, Softmax) else 2  # B of fewer is a factor of trust
+    if link.is_classification and least <= C <= math.sqrt(n_clean / ROWS_PER_ENTRY):
         loss = held_out_loss(y[clean], log_prior, start, w[clean], link)
         total, _ = sums(*map(torch.from_numpy, found))
         class_matrix = _fit_class_matrix(total[clean], loss, rows[clean])
+        class_matrix = link.centre(class_matrix.T).T  # so is what it gives
     bias, coef, scale = found
     k = float(scale[0])
     return Gate(bias, coef, mean, sd, limit, linear_limit, k, class_matrix)
@@ -262,7 +264,7 @@ def _fit_class_matrix(
         return ((each * weight).sum() + 0.5 * away) / weight.sum()
 
     (matrix,) = minimise(objective, same.numpy())
-    return matrix - matrix.mean(axis=0)  # what it gives is centred
+    return matrix
 
 
 def _moments(

@@ -5,7 +5,7 @@ import pytest
 
 from skfusion.evidence.gate import fit_gate, gate_features, minimise
 from skfusion.evidence.ood import N_SCORES
-from skfusion.training.links import Identity, Softmax
+from skfusion.training.links import Identity, Sigmoid, Softmax
 
 N, C = 400, 3
 LOG_PRIOR = np.log(np.full(C, 1 / C))
@@ -49,6 +49,28 @@ def fit(evidence, ood, present, y, hit, weight=None):
         n_clean=int((~hit).sum()),
         link=Softmax(),
     )
+
+
+def test_the_matrix_learns_which_labels_come_together():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, (N, 1)).repeat(2, axis=1).astype(float)
+    evidence = np.zeros((N, 1, 2))  # it tells the first label, and not the second
+    evidence[:, 0, 0] = np.where(y[:, 0] > 0, 2, -2) + rng.normal(size=N)
+    present, ood = np.ones((N, 1), dtype=bool), np.zeros((N, 1, N_SCORES))
+    prior, link = np.zeros(2), Sigmoid()
+    found = fit_gate(
+        evidence=evidence,
+        linear=np.zeros((N, 1, 2)),
+        features=gate_features(evidence, ood, present, prior, link=link),
+        present=present,
+        y=y,
+        weight=np.ones(N),
+        log_prior=prior,
+        n_clean=N,
+        link=link,
+    )
+    said = found.scaled(evidence[:, 0])
+    assert np.mean((said[:, 1] > 0) == (y[:, 1] > 0)) > 0.9
 
 
 @pytest.fixture(scope="module")
