@@ -258,8 +258,7 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
             )
         self._set_outputs(Softmax(), classes, classes)
         weight = weight * self._class_weights(classes, index, weight)[index]
-        share = np.bincount(index, weight) / weight.sum()
-        self.class_prior_ = share
+        self.class_prior_ = share = np.bincount(index, weight) / weight.sum()
         prior = torch.from_numpy(self._link.logits(share)).float()
         return torch.from_numpy(index), prior, weight / weight.mean()
 
@@ -288,8 +287,8 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
                 UserWarning,
                 stacklevel=5,
             )
-        share = np.where(varies, np.average(y, axis=0, weights=weight), y[0])
-        self.class_prior_ = share
+        average = np.average(y, axis=0, weights=weight)
+        self.class_prior_ = share = np.where(varies, average, y[0])
         prior = torch.from_numpy(self._link.logits(share[varies])).float()
         target = torch.from_numpy(y[:, varies]).float()
         return target, prior, weight / weight.mean()
@@ -359,10 +358,7 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
         return self._of_all(self._link.centre(parts), 0.0)
 
     def _of_all(self, learned: NDArray[np.float64], others: Any) -> NDArray[np.float64]:
-        """Values (..., C) of the outputs that are learned, and of labels that are not.
-
-        These have the value that `others` has for them.
-        """
+        """Values (..., C) of what is learned, and `others` of constant labels."""
         if learned.shape[-1] == len(self.classes_):
             return learned
         out = np.empty((*learned.shape[:-1], len(self.classes_)))

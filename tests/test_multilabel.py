@@ -21,9 +21,11 @@ from skfusion import FusionClassifier, ModalityTransformer
 from skfusion.inspection import (
     ElementsDisplay,
     ReliabilityDisplay,
+    does_fusion_help,
     faithfulness_report,
     modality_contributions,
     modality_shapley,
+    robustness_curve,
 )
 
 NAMES = ["warm", "dear", "both"]
@@ -91,20 +93,28 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_the_form_of_the_indicator_changes_nothing(proba, form):
-    again = make().fit(X[TRAIN], form(Y[TRAIN]))
-    np.testing.assert_array_equal(again.predict_proba(X[TEST]), proba)
+def test_the_form_of_the_indicator_changes_nothing(form):
+    found = make()._check_y(form(Y))
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, Y)
+
+
+def test_a_sparse_indicator_is_learned_and_scored(model):
+    again = make().fit(X[TRAIN], sparse.csr_matrix(Y[TRAIN]))
+    score = again.score(X[TEST], sparse.csr_matrix(Y[TEST]))
+    assert score == model.score(X[TEST], Y[TEST])
 
 
 @pytest.mark.parametrize("fusion", ["adaptive", "concat", "mean"])
-@pytest.mark.parametrize("joint", ["separate", "shared"])
-def test_contributions_sum_to_the_log_odds_of_each_label(model, fusion, joint):
+def test_contributions_sum_to_the_log_odds_of_each_label(model, fusion):
     if fusion != "adaptive":
-        model = make(fusion=fusion).fit(X[TRAIN], Y[TRAIN])
-    parts, rest = model.modality_contributions(X[TEST], joint=joint)
-    assert parts.shape == (N - 110, 2, 3)
-    log_odds = logit(model.class_prior_) + parts.sum(axis=1) + rest
-    np.testing.assert_allclose(log_odds, logit(model.predict_proba(X[TEST])), rtol=1e-5)
+        model = make(fusion=fusion, n_folds=1).fit(X[TRAIN], Y[TRAIN])
+    output = logit(model.predict_proba(X[TEST]))
+    for joint in ("separate", "shared"):
+        parts, rest = model.modality_contributions(X[TEST], joint=joint)
+        assert parts.shape == (N - 110, 2, 3)
+        log_odds = logit(model.class_prior_) + parts.sum(axis=1) + rest
+        np.testing.assert_allclose(log_odds, output, rtol=1e-5)
 
 
 def test_elements_and_their_rest_sum_to_the_contribution_of_each_label(model):
@@ -258,6 +268,10 @@ def test_displays_and_reports_take_labels_or_say_what_to_do(model):
     assert "to dear" in chosen.titles[0]
     report = faithfulness_report(model, X[TEST], Y[TEST], random_state=0)
     assert len(report.table)
+    robust = robustness_curve(model, X[TEST], Y[TEST], levels=[0, 1], random_state=0)
+    assert robust["score"].iloc[0] == model.score(X[TEST], Y[TEST])
+    helped = does_fusion_help(make(max_epochs=1), X[:60], Y[:60], cv=2)
+    assert "fusion" in helped.table.index
     with pytest.raises(TypeError, match=r"from_predictions\(Y\[:, l\]"):
         ReliabilityDisplay.from_estimator(model, X[TEST], Y[TEST])
 

@@ -13,6 +13,7 @@ of which docs/benchmarks/multilabel.txt is made.
 
 import argparse
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS / "multilabel.csv")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message="The least populated class")
     source = provenance()
     for name in options.sets:
         for seed in options.seeds:

@@ -269,9 +269,8 @@ class TableModel(NamedTuple):
 def trees(task: Task, n: int, n_features: int) -> Any | None:
     """Boosted trees that are affordable for so many rows and features, unfitted."""
     per_round = 1 if task.two_classes else task.n_outputs
-    if not task.link.is_classification and task.n_outputs > 1:
-        return None
-    if n < 30 or per_round * n_features * (n + 4000) > TREE_COST:
+    several_numbers = not task.link.is_classification and task.n_outputs > 1
+    if several_numbers or n < 30 or per_round * n_features * (n + 4000) > TREE_COST:
         return None
     kind = (
         HistGradientBoostingClassifier
@@ -315,7 +314,7 @@ def fit_table_model(
         warnings.filterwarnings("ignore", message="The number of unique classes")
         if isinstance(task.link, Sigmoid):
             varies = np.ptp(y, axis=0) > 0
-            labels = zip(y.T, varies, strict=True)
+            labels = zip(y.T.astype(np.int64), varies, strict=True)
             return TableModel(task, [fitted(c) if v else None for c, v in labels])
         one = y.ndim == 2 and y.shape[1] == 1
         return TableModel(task, fitted(y[:, 0] if one else y))
