@@ -32,6 +32,7 @@ NAMES = ["warm", "dear", "both"]
 N = 160
 TRAIN, TEST = slice(0, 110), slice(110, None)
 MODALITIES = [("note", "text", "note"), ("facts", "tabular", ["price", "size"])]
+PLAIN = {"base_models": None}  # where these have no part in what is tested
 TINY = {"d_model": 16, "max_epochs": 6, "n_folds": 2, "random_state": 0}
 
 
@@ -177,9 +178,9 @@ def test_users_base_models_are_fitted_for_each_label():
 
 def test_weights_are_factors():
     w = np.random.default_rng(1).integers(1, 4, 110)
-    weighted = make().fit(X[TRAIN], Y[TRAIN], sample_weight=w)
+    weighted = make(**PLAIN).fit(X[TRAIN], Y[TRAIN], sample_weight=w)
     rows = np.repeat(np.arange(110), w)
-    repeated = make().fit(X.iloc[rows], Y.iloc[rows])
+    repeated = make(**PLAIN).fit(X.iloc[rows], Y.iloc[rows])
     np.testing.assert_allclose(
         weighted.predict_proba(X[TEST]), repeated.predict_proba(X[TEST]), atol=1e-6
     )
@@ -188,7 +189,7 @@ def test_weights_are_factors():
 
 
 def test_a_warm_start_keeps_the_labels():
-    model = make(warm_start=True).fit(X[TRAIN], Y[TRAIN])
+    model = make(warm_start=True, **PLAIN).fit(X[TRAIN], Y[TRAIN])
     before = log_loss(Y[TEST]["both"], model.predict_proba(X[TEST])[:, 2])
     model.fit(X[TRAIN], Y[TRAIN])
     assert log_loss(Y[TEST]["both"], model.predict_proba(X[TEST])[:, 2]) < 2 * before
@@ -196,7 +197,7 @@ def test_a_warm_start_keeps_the_labels():
         model.fit(X[TRAIN], Y[TRAIN].iloc[:, :2])
     with pytest.raises(ValueError, match="goes on with the labels"):
         model.fit(X[TRAIN], Y[TRAIN]["warm"])
-    one = make(warm_start=True).fit(X[TRAIN], Y[TRAIN]["warm"])
+    one = make(warm_start=True, **PLAIN).fit(X[TRAIN], Y[TRAIN]["warm"])
     with pytest.raises(ValueError, match=r"with the classes \[0 1\], but y now has"):
         one.fit(X[TRAIN], Y[TRAIN].iloc[:, :2])
 
@@ -223,9 +224,9 @@ def test_files_and_pickles_predict_the_same_to_the_bit(model, proba, tmp_path):
 def test_searches_and_cross_validation_score_labels():
     y = Y.to_numpy()
     grid = {"d_model": [8, 16]}
-    search = GridSearchCV(make(base_models=None), grid, cv=2, scoring="roc_auc")
+    search = GridSearchCV(make(**PLAIN), grid, cv=2, scoring="roc_auc")
     assert search.fit(X, y).best_score_ > 0.7
-    scores = cross_val_score(make(), X, y, cv=2, scoring="f1_macro")
+    scores = cross_val_score(make(**PLAIN), X, y, cv=2, scoring="f1_macro")
     assert np.isfinite(scores).all()
 
 
@@ -270,7 +271,7 @@ def test_displays_and_reports_take_labels_or_say_what_to_do(model):
     assert len(report.table)
     robust = robustness_curve(model, X[TEST], Y[TEST], levels=[0, 1], random_state=0)
     assert robust["score"].iloc[0] == model.score(X[TEST], Y[TEST])
-    helped = does_fusion_help(make(max_epochs=1), X[:60], Y[:60], cv=2)
+    helped = does_fusion_help(make(max_epochs=1, **PLAIN), X[:60], Y[:60], cv=2)
     assert "fusion" in helped.table.index
     with pytest.raises(TypeError, match=r"from_predictions\(Y\[:, l\]"):
         ReliabilityDisplay.from_estimator(model, X[TEST], Y[TEST])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skfusion.training.links import Identity, Softmax
+from skfusion.training.links import Identity, Sigmoid, Softmax
 from skfusion.training.splits import distinct_rows, split_rows
 
 RNG = np.random.default_rng(0)
@@ -128,3 +128,11 @@ def test_seed_decides_the_folds():
 def test_handful_of_rows_is_split_as_far_as_it_goes():
     assert len(split(5, Y[:3], n_held=1)) == 1
     assert len(split(5, Y[:4], n_held=1)) == 2
+
+
+def test_folds_of_labels_have_frequent_combinations_alike():
+    y = np.repeat([[0, 0], [0, 1], [1, 1]], [30, 18, 12], axis=0).astype(float)
+    splits = split_rows(y, 3, n_held=12, seed=0, link=Sigmoid())
+    for _, held in splits:
+        found = np.unique(y[held], axis=0, return_counts=True)[1]
+        assert found.tolist() == [10, 6, 4]
