@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
@@ -37,7 +38,8 @@ from skfusion.fusion.base import Fusion
 from skfusion.modalities.columns import object_rows, take_rows
 from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
-from skfusion.training.folds import NetworkPlan
+from skfusion.training.checkpoint import check_checkpoint
+from skfusion.training.folds import NetworkPlan, forget_checkpoints
 from skfusion.training.splits import Split, distinct_rows, split_rows
 from skfusion.training.trainer import (
     Recipe,
@@ -92,6 +94,7 @@ class BaseFusion(Card, BaseEstimator, ABC):
         "n_jobs": [Integral, None],
         "device": [str],
         "callbacks": [list, None],
+        "checkpoint": [str, os.PathLike, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -118,6 +121,7 @@ class BaseFusion(Card, BaseEstimator, ABC):
         n_jobs: int | None = None,
         device: str = "auto",
         callbacks: list[Any] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -140,6 +144,7 @@ class BaseFusion(Card, BaseEstimator, ABC):
         self.n_jobs = n_jobs
         self.device = device
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
@@ -252,6 +257,7 @@ class BaseFusion(Card, BaseEstimator, ABC):
         rule = self._rule()
         resolve_device(self.device)
         check_callbacks(self.callbacks)
+        check_checkpoint(self.checkpoint, self.random_state)
         if again:
             self._check_warm_start(rule, len(prior))
         batch = self._transform(X) if again else self._fit_modalities(X, y)
@@ -299,6 +305,7 @@ class BaseFusion(Card, BaseEstimator, ABC):
             start=start,
             n_jobs=self.n_jobs,
         )
+        forget_checkpoints(folds, len(learned.splits))
         self.history_ = folds[0].history
         self.n_iter_ = len(self.history_)
         self.networks_ = [fold.network for fold in folds]
@@ -434,6 +441,7 @@ class BaseFusion(Card, BaseEstimator, ABC):
             callbacks=[copy.deepcopy(c) for c in self.callbacks or ()],
             verbose=int(self.verbose),
             balance=strategy.build(self._names) if strategy and several else None,
+            checkpoint=self.checkpoint,
         )
 
     def _rule(self) -> Fusion:

@@ -89,6 +89,10 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         Where the network lives: "cpu", "cuda", "cuda:1"; "auto" takes a GPU if any.
     callbacks : list of skorch callbacks, or None, default=None
         Further callbacks of the training; they are copied.
+    checkpoint : str, path-like or None, default=None
+        A folder for what a killed fit had learned, written after each epoch. The same
+        fit (rows, parameters, `random_state`, versions) goes on from there, to the same
+        result as without the interruption. A fit that is complete removes its files.
     random_state : int, RandomState instance or None, default=None
         Seeds the weights, the order of rows, corruption, dropout and the validation
         rows. Two fits with one seed are equal to the bit. NumPy's and torch's global

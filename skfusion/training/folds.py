@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from skfusion.batch import ModalityBatch
 from skfusion.fusion.base import Fusion, FusionShape
 from skfusion.network import FusionNetwork
+from skfusion.training.checkpoint import Checkpoint, checkpoint_files, forget
 from skfusion.training.data import BatchDataset
 from skfusion.training.inference import Predicted, predict, run
 from skfusion.training.links import Link
@@ -28,7 +30,13 @@ from skfusion.training.trainer import (
     train,
 )
 
-__all__ = ["NetworkFold", "NetworkPlan", "build_network", "train_folds"]
+__all__ = [
+    "NetworkFold",
+    "NetworkPlan",
+    "build_network",
+    "forget_checkpoints",
+    "train_folds",
+]
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -66,12 +74,14 @@ class NetworkFold(NamedTuple):
 
     predicted : list of Predicted: of clean rows, then of each corrupted copy
     interrupted : whether Ctrl-C ended its training
+    checkpoint : file from which its training would go on, or None
     """
 
     network: FusionNetwork
     history: pd.DataFrame
     predicted: list[Predicted]
     interrupted: bool
+    checkpoint: Path | None
 
 
 def build_network(
@@ -124,6 +134,7 @@ def train_folds(
     n_jobs : int or None
         Processes over which folds are spread.
     """
+    files = _files(plan, batch, target, weight, splits, start)
 
     def arguments(f: int) -> tuple[Any, ...]:
         learn, held = splits[f]
@@ -137,7 +148,8 @@ def train_folds(
         if start is not None and f < len(start):
             network = copy.deepcopy(start[f])
         label = f"fold {f + 1}/{len(splits)}" if len(splits) > 1 else None
-        return plan, learned, watched, corrupted, network, plan.seed + f, label
+        seed = plan.seed + f
+        return plan, learned, watched, corrupted, network, seed, label, files[f]
 
     if n_jobs not in (None, 1) and len(splits) > 1:
         tasks = (delayed(_train_fold)(*arguments(f)) for f in range(len(splits)))
@@ -160,6 +172,35 @@ def train_folds(
     return done
 
 
+def _files(
+    plan: NetworkPlan,
+    batch: ModalityBatch,
+    target: Tensor,
+    weight: Tensor,
+    splits: Sequence[Split],
+    start: Sequence[FusionNetwork] | None,
+) -> list[Path | None]:
+    """The checkpoint of each fold, named by all that its training depends on."""
+    recipe = plan.recipe
+    if recipe.checkpoint is None:
+        return [None] * len(splits)
+    balance = recipe.balance and (type(recipe.balance), vars(recipe.balance))
+    choices = plan._replace(
+        recipe=recipe._replace(verbose=0, checkpoint=None, balance=balance)
+    )
+    rows = [side for split in splits for side in split]
+    # A network built afresh shows what the modalities have learned.
+    networks = start or [build_network(plan, batch, len(splits[0][0]), plan.seed)]
+    parts = [choices, plan.prior, target, weight, *rows, *networks]
+    return checkpoint_files(recipe.checkpoint, len(splits), batch, parts)
+
+
+def forget_checkpoints(folds: Sequence[NetworkFold], n_folds: int) -> None:
+    """Remove the checkpoints of a fit, unless Ctrl-C left some of it to be done."""
+    if len(folds) == n_folds and not any(fold.interrupted for fold in folds):
+        forget([fold.checkpoint for fold in folds])
+
+
 def _train_fold(
     plan: NetworkPlan,
     learned: BatchDataset,
@@ -168,6 +209,7 @@ def _train_fold(
     network: FusionNetwork | None,
     seed: int,
     label: str | None,
+    file: Path | None,
 ) -> NetworkFold:
     if network is None:
         network = build_network(plan, learned.batch, len(learned), seed)
@@ -191,10 +233,12 @@ def _train_fold(
             link=plan.link,
             min_steps=plan.rule.min_steps,
             label=label,
+            checkpoint=None if file is None else Checkpoint(file, generators),
         )
         some = learned.batch[np.arange(min(len(learned), MEAN_ROWS))]
         for output in run(network, some):
             network.learn_token_means(output)
         held = (watched.batch, *corrupted)
         predicted = [predict(network, rows) for rows in held if len(rows)]
-    return NetworkFold(network, history_frame(net), predicted, interrupted(net))
+    history = history_frame(net)
+    return NetworkFold(network, history, predicted, interrupted(net), file)

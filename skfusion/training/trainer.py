@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -55,6 +56,7 @@ class Recipe(NamedTuple):
     callbacks: Sequence[Any]
     verbose: int
     balance: Callback | None = None
+    checkpoint: str | os.PathLike[str] | None = None  # a folder
 
 
 # ---------------------------------------------------------------- callbacks
@@ -106,7 +108,7 @@ class Progress(Callback):
             if name in row
         }
         self.bar_.set_postfix(shown, refresh=False)
-        self.bar_.update()
+        self.bar_.update(len(net.history) - self.bar_.n)
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         self.bar_.close()
@@ -139,13 +141,15 @@ class StopBranches(Callback):
 class Net(skorch.NeuralNet):
     """A net that remembers whether its training was interrupted, in any epoch.
 
-    skorch ends the training then as if it were complete.
+    skorch ends the training then as if it were complete. Of the epochs, those that a
+    checkpoint brought along are done.
     """
 
     def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
         self.interrupted_ = False
+        remaining = self.max_epochs - len(self.history)
         try:
-            return super().fit_loop(*args, **kwargs)
+            return super().fit_loop(*args, epochs=remaining, **kwargs)
         except KeyboardInterrupt:
             self.interrupted_ = True
             raise
@@ -255,13 +259,15 @@ def train(
     link: Link,
     min_steps: int = 0,
     label: str | None = None,
+    checkpoint: Callback | None = None,
 ) -> skorch.NeuralNet:
     """Train a network in place and return the skorch net that holds it.
 
     With validation rows, training stops when their fused loss has not improved for
     `n_iter_no_change` epochs, and the best epoch's weights are restored. Random numbers
     come from `generator`, those drawn on the device from `device_generator`.
-    `min_steps` is what the fusion rule needs.
+    `min_steps` is what the fusion rule needs. A `checkpoint` is the last of the
+    callbacks.
     """
     names = dataset.batch.names
     most = recipe.max_epochs or automatic_epochs(
@@ -307,6 +313,8 @@ def train(
     if recipe.verbose:
         callbacks.append(("progress", Progress(label)))
     callbacks.extend(recipe.callbacks)
+    if checkpoint is not None:
+        callbacks.append(("checkpoint", checkpoint))
     net = Net(
         network,
         criterion=FusionLoss(names, network.prior.clone(), link=link),
