@@ -42,7 +42,7 @@ $(BIN)/python:
 # several other builds of it before it settles.
 $(SETUP_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --constraint constraints.txt torch
-	$(PIP) install --constraint constraints.txt --editable ".[dev,plot,polars,pretrained]"
+	$(PIP) install --constraint constraints.txt --editable ".[dev,onnx,plot,polars,pretrained]"
 	@touch $@
 
 $(DOCS_STAMP): $(SETUP_STAMP)

@@ -2,7 +2,7 @@
 
 from skfusion.classifier import FusionClassifier
 from skfusion.modalities.transformer import ModalityTransformer
-from skfusion.persistence import load, save
+from skfusion.persistence import export_onnx, load, onnx_inputs, save
 from skfusion.regressor import FusionRegressor
 
 __version__ = "0.1.0"
@@ -12,6 +12,8 @@ __all__ = [
     "FusionRegressor",
     "ModalityTransformer",
     "__version__",
+    "export_onnx",
     "load",
+    "onnx_inputs",
     "save",
 ]

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skfusion.network import Dropout
+from skfusion.network import Dropout, exporting
 
-__all__ = ["IntervalTokens", "interval_terms", "quarters", "time_mask"]
+__all__ = ["IntervalTokens", "interval_terms", "n_parts", "quarters", "time_mask"]
 
 GAIN = 3.0  # of a token over unit variance: an average over tokens is small
 
@@ -67,23 +67,31 @@ class IntervalTokens(nn.Module):
         self, x: Tensor, length: Tensor, log_duration: Tensor
     ) -> tuple[Tensor, Tensor]:
         B, n_steps, n_channels = x.shape
-        n_tokens = -(-n_steps // self.step)
+        n_tokens = n_parts(n_steps, self.step)
         behind = n_tokens * self.step - n_steps + self.around
         x = F.pad(x, (0, 0, self.around, behind)).flatten(1)
         size = (self.step + 2 * self.around) * n_channels
         windows = x.unfold(1, size, self.step * n_channels)  # (B, T, size)
-        n_present = -(-length // self.step)
+        n_present = n_parts(length, self.step)
         mask = time_mask(n_present, n_tokens)
-        present = mask.nonzero(as_tuple=True)
+        # Of an export, sizes may not depend on the lengths.
+        present = (slice(None),) if exporting() else mask.nonzero(as_tuple=True)
         h = F.silu(self.stem(windows[present]))  # (N, width), N present intervals
         h = h + F.silu(self.hidden(h))
         steps = torch.arange(n_tokens, device=x.device, dtype=x.dtype)
         place = (2 * steps + 1) / n_present[:, None] - 1
         where = torch.stack([place, log_duration[:, None].expand_as(place)], dim=2)
-        h = self.norm(self.out(torch.cat([h, where[present]], dim=1)))
+        h = self.norm(self.out(torch.cat([h, where[present]], dim=-1)))
+        if exporting():
+            return torch.where(mask[..., None], h, 0.0), mask
         tokens = h.new_zeros(B, n_tokens, h.shape[1])
         tokens[present] = self.dropout(h)
         return tokens, mask
+
+
+def n_parts(length: Any, size: int) -> Any:
+    """How many parts of so many steps cover a length, a number or a tensor of them."""
+    return (length + size - 1) // size  # ONNX rounds quotients below 0 towards it
 
 
 def time_mask(length: Tensor, n_steps: int) -> Tensor:

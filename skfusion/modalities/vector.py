@@ -26,7 +26,7 @@ from skfusion.modalities.columns import (
 )
 from skfusion.modalities.detection import numeric_cells
 from skfusion.modalities.scaling import as_float32, learn_scale, smooth_clip
-from skfusion.network import Dropout, Encoder, ResidualMLP
+from skfusion.network import Dropout, Encoder, ResidualMLP, exporting
 
 __all__ = ["VectorModality"]
 
@@ -337,6 +337,10 @@ class _SparseEncoder(Encoder):
         nn.init.normal_(self.weight, std=row_entries**-0.5)
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        if exporting():  # there are no sparse tensors: entries of rows, padded by 0
+            entries = inputs["x.value"].unsqueeze(-1) * self.weight[inputs["x.index"]]
+            h = (entries.sum(dim=1) + self.bias).unsqueeze(1)
+            return h, h.new_ones(h.shape[:2], dtype=torch.bool)
         x = inputs["x"]
         if self.training and self.dropout.p:
             values = self.dropout(x._values())

@@ -10,6 +10,7 @@ from skfusion.network.layers import (
     AdditiveAttention,
     Dropout,
     ResidualMLP,
+    exporting,
     set_generator,
 )
 from skfusion.network.model import FusionNetwork, FusionResult, NetworkOutput, Tokens
@@ -23,5 +24,6 @@ __all__ = [
     "NetworkOutput",
     "ResidualMLP",
     "Tokens",
+    "exporting",
     "set_generator",
 ]

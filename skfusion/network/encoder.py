@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from skfusion.network.layers import RandomModule
@@ -27,6 +29,8 @@ class Encoder(RandomModule):
     #: Whether every row has the same tokens, as a table has the same columns. What such
     #: a token adds in every row alike is then no contribution of its content.
     same_tokens: bool = False
+    #: Arrays with an axis that is as long as the batch needs, padded by 0; and which.
+    padded: Mapping[str, int] = {}
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         raise NotImplementedError

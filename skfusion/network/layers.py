@@ -12,8 +12,17 @@ __all__ = [
     "Dropout",
     "RandomModule",
     "ResidualMLP",
+    "exporting",
     "set_generator",
 ]
+
+
+def exporting() -> bool:
+    """Whether a network is being exported: no size may depend on values then.
+
+    What is computed of present elements alone is computed of all, and masked.
+    """
+    return torch.compiler.is_exporting()
 
 
 class RandomModule(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skfusion.network.encoder import Encoder
-from skfusion.network.layers import AdditiveAttention
+from skfusion.network.layers import AdditiveAttention, exporting
 
 __all__ = ["FusionNetwork", "FusionResult", "NetworkOutput", "Tokens"]
 
@@ -149,9 +149,9 @@ class FusionNetwork(nn.Module):
         self, m: int, inputs: dict[str, Tensor], present: Tensor, sd: Tensor | None
     ) -> tuple[Tensor, Tensor, Tokens]:
         """Encode the present rows of modality m; all is 0 in the others."""
-        B, D, C = len(present), self.d_model, len(self.prior)
+        B, D, C = present.shape[0], self.d_model, len(self.prior)
         attention: Any = self.attentions[m]
-        if not present.any():
+        if not exporting() and not present.any():
             zero = self.prior.new_zeros
             tokens = Tokens(
                 zero(B, 1, D), present[:, None], zero(B, 1, attention.n_heads)
@@ -159,9 +159,9 @@ class FusionNetwork(nn.Module):
             return zero(B, D), zero(B, C), tokens
         # In training, where few rows are absent, masking is cheaper than picking the
         # others. In prediction, what lies behind a mask must not change a bit.
-        whole = bool(present.all())
+        whole = not exporting() and bool(present.all())
         few = self.training and present.float().mean() >= FEW_ABSENT
-        picked = not whole and not few
+        picked = not whole and not few and not exporting()
         rows = present.nonzero().squeeze(1) if picked else None
         if rows is not None:
             inputs = {key: x.index_select(0, rows) for key, x in inputs.items()}
@@ -186,6 +186,8 @@ class FusionNetwork(nn.Module):
             if rows is not None:
                 return x.new_zeros(B, *x.shape[1:]).index_copy(0, rows, x)
             here = present.view(B, *[1] * (x.dim() - 1))
+            if x.dtype == torch.bool:
+                return x & here
             return torch.where(here, x, torch.zeros((), dtype=x.dtype, device=x.device))
 
         tokens = Tokens(h, mask, a)

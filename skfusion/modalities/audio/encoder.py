@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skfusion.modalities.audio.reading import HOP, RANGE, STEP
-from skfusion.modalities.intervals import IntervalTokens, time_mask
-from skfusion.network import Encoder
+from skfusion.modalities.intervals import IntervalTokens, n_parts, time_mask
+from skfusion.network import Encoder, exporting
 
 __all__ = ["STRIDE", "AudioEncoder"]
 
@@ -43,6 +43,7 @@ class AudioEncoder(Encoder):
     """
 
     max_epochs = 16
+    padded = {"log_mel": 2}
 
     mean: Tensor
     sd: Tensor
@@ -77,14 +78,16 @@ class AudioEncoder(Encoder):
         B, K, T, M = inputs["log_mel"].shape
         there = inputs["length"].long().reshape(B * K)
         length = there.clamp_min(1)
-        codes = inputs["log_mel"].reshape(B * K, T, M)[:, : int(length.max())]
+        codes = inputs["log_mel"].reshape(B * K, T, M)
+        if not exporting():
+            codes = codes[:, : int(length.max())]
         level = self.mean.new_zeros(1)
         if self.training and self.augment:
             codes, length = self._stretched(codes, length)
             level = 0.2 * self.randn((B * K, 1, 1), self.mean)
         x = self._pairs(codes, length, level)  # (B*K, T/2, M)
         duration = (length.to(x.dtype) * HOP * 2).log()
-        h, mask = self.tokens(x, -(-length // POOL), duration)
+        h, mask = self.tokens(x, n_parts(length, POOL), duration)
         mask = mask & (there > 0)[:, None]
         h = h.view(B, K, *h.shape[1:]) + self.column[:, None]  # (B, K, T/4, D)
         mask = mask.view(B, K, -1).transpose(1, 2).flatten(1)

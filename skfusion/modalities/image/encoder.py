@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skfusion.network import Dropout, Encoder
+from skfusion.network import Dropout, Encoder, exporting
 
 __all__ = ["ImageEncoder", "patch_edges"]
 
@@ -129,10 +129,17 @@ class ImageEncoder(Encoder):
             tokens = self._finish(self._tokens(pixels) + self.column[0])
             return tokens, tokens.new_ones(tokens.shape[:2]).bool()
         there = there.bool()
-        column = there.nonzero()[:, 1]
-        own = self._finish(self._tokens(pixels[there]) + self.column[column])
-        tokens = own.new_zeros(*there.shape, *own.shape[1:])  # (B, K, T, D)
-        tokens[there] = own
+        # Of absent rows, which the mask of the modality hides, one token as well.
+        first = torch.arange(there.shape[1], device=there.device) == 0
+        there = there | (first & ~there.any(dim=1, keepdim=True))
+        if exporting():
+            own = self._tokens(pixels.flatten(0, 1))
+            tokens = self._finish(own.unflatten(0, there.shape) + self.column)
+        else:
+            column = there.nonzero()[:, 1]
+            own = self._finish(self._tokens(pixels[there]) + self.column[column])
+            tokens = own.new_zeros(*there.shape, *own.shape[1:])  # (B, K, T, D)
+            tokens[there] = own
         mask = there[:, :, None].expand(tokens.shape[:3])
         return tokens.flatten(1, 2), mask.flatten(1)
 

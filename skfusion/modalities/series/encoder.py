@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from skfusion.modalities.intervals import IntervalTokens, time_mask
-from skfusion.network import Encoder
+from skfusion.modalities.intervals import IntervalTokens, n_parts, time_mask
+from skfusion.network import Encoder, exporting
 
 __all__ = ["SeriesEncoder", "n_stages"]
 
@@ -32,6 +32,7 @@ class SeriesEncoder(Encoder):
     """
 
     max_epochs = 20
+    padded = {"values": 2}
 
     def __init__(
         self,
@@ -60,12 +61,14 @@ class SeriesEncoder(Encoder):
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         dtype = self.tokens.norm.weight.dtype
         length = inputs["length"].long().clamp_min(1)
-        x = inputs["values"].to(dtype)[..., : int(length.max())]  # (B, C, T)
+        x = inputs["values"].to(dtype)  # (B, C, T)
+        if not exporting():
+            x = x[..., : int(length.max())]
         if self.training and self.augment:
             x, length = augment(x, length, self.stride, self)
         h, mask = self.tokens(
             _segments(x, length, self.pool),
-            -(-length // self.pool),
+            n_parts(length, self.pool),
             (length.to(dtype) / self.n_steps).log(),
         )
         if self.training and self.augment:
@@ -86,8 +89,9 @@ def _segments(x: Tensor, length: Tensor, pool: int) -> Tensor:
     x = (torch.cat([x, change], dim=1) * present[:, None]).transpose(1, 2)
     if pool == 1:
         return x
-    x = F.pad(x, (0, 0, 0, -T % pool)).view(B, -1, pool, 2 * C).sum(dim=2)
-    count = F.pad(present, (0, -T % pool)).view(B, -1, pool).sum(dim=2)
+    behind = n_parts(T, pool) * pool - T
+    x = F.pad(x, (0, 0, 0, behind)).view(B, -1, pool, 2 * C).sum(dim=2)
+    count = F.pad(present, (0, behind)).view(B, -1, pool).sum(dim=2)
     return x / count.clamp_min(1)[..., None]
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skfusion.network import Encoder
+from skfusion.network import Encoder, exporting
 from skfusion.network.layers import RandomModule
 
 __all__ = ["CategoryTokens", "NumberTokens", "TabularEncoder", "grouping"]
@@ -144,10 +144,13 @@ class CategoryTokens(RandomModule):
             (0, self.n_tokens * self.size - codes.shape[1]),
             value=filler,
         )
+        if exporting():  # the same; bags would become loops
+            rows = rows.view(codes.shape[0], self.n_tokens, self.size)
+            return nn.functional.embedding(rows, self.weight).sum(dim=-2)
         h = nn.functional.embedding_bag(
             rows.view(-1, self.size), self.weight, mode="sum", padding_idx=filler
         )
-        return h.view(len(codes), self.n_tokens, -1)
+        return h.view(codes.shape[0], self.n_tokens, -1)
 
     def resample(self, codes: Tensor, sd: Tensor) -> Tensor:
         """Draw each code anew, with probability 1 - exp(-sd)."""

@@ -210,7 +210,7 @@ class MeaningEncoder(Encoder):
     ) -> None:
         super().__init__()
         self.words = words
-        self.max_epochs = words.max_epochs
+        self.max_epochs, self.padded = words.max_epochs, words.padded
         self.dropout = Dropout(dropout)
         shape = (meaning.n_columns, meaning.width, d_model)
         self.weight = nn.Parameter(torch.empty(shape))

@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils._param_validation import InvalidParameterError
 
+from skfusion import FusionClassifier
 from skfusion.batch import Block
 from skfusion.modalities import ImageModality
 
@@ -619,6 +620,22 @@ def test_absent_column_is_masked_and_its_content_never_read(rooms):
     encoder.train(False)
     assert torch.equal(tokens_of(encoder, changed)[0][mask], tokens[mask])
     np.testing.assert_array_equal(modality.features(changed), modality.features(block))
+
+
+def test_row_without_any_picture_has_a_token_so_that_training_stays_finite(rooms):
+    modality = ImageModality().fit(rooms)
+    _, mask = tokens_of(build(modality), modality.transform(rooms))
+    assert mask.any(dim=1).all()
+    frame = pd.concat([rooms] * 4, ignore_index=True).assign(x=range(48))
+    clf = FusionClassifier(
+        [("rooms", ImageModality(size=8), ["kitchen", "bath"]), ("x", "vector", "x")],
+        max_epochs=2,
+        n_folds=1,
+        d_model=16,
+        base_models=None,
+        random_state=0,
+    ).fit(frame, frame["x"] > 20)
+    assert np.isfinite(clf.predict_proba(frame)).all()
 
 
 def test_elements_of_several_columns_carry_their_names(rooms):
