@@ -15,6 +15,7 @@ import math
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,8 @@ class Writer:
             return "dict", self._pairs(thing)
         if cls is float:
             return "float", repr(thing)
+        if isinstance(thing, Path):
+            return "path", str(thing)
         if cls is bytes:
             return "bytes", self._stored(np.frombuffer(thing, np.uint8))
         if cls in (slice, range):
@@ -245,6 +248,7 @@ class Reader:
         self._kinds: dict[str, Callable[[Any], Any]] = {
             "dict": self._dict,
             "float": float,
+            "path": Path,
             "bytes": lambda content: self._stored(content).tobytes(),
             "slice": lambda content: slice(*self._all(content)),
             "range": lambda content: range(*self._all(content)),

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ def copied(thing):
         pd.Timestamp("2020-01-01 12:00:00.000000001"), pd.Timedelta("3ns"),
         pd.Timestamp("2020-07-01", tz="Europe/Paris"), np.dtype("f4"), range(3),
         dt.datetime(2020, 1, 2, tzinfo=dt.UTC), dt.date(2020, 1, 2),
+        Path("a") / "b",
     ],
     ids=repr,
 )  # fmt: skip
