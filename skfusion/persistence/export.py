@@ -24,7 +24,8 @@ from skfusion.batch import Block, ModalityBatch
 from skfusion.evidence.outputs import EvidenceModel
 from skfusion.modalities.columns import take_rows
 from skfusion.persistence.graph import EvidenceGraph, NetworkGraph, Rows
-from skfusion.persistence.graph_parts import Features
+from skfusion.persistence.graph_links import torch_link
+from skfusion.persistence.graph_parts import Constants, Features
 from skfusion.persistence.inputs import inputs_of, is_dense, opened
 
 __all__ = ["OnnxReport", "export_onnx"]
@@ -78,7 +79,7 @@ class OnnxReport(NamedTuple):
 # ---------------------------------------------------------------- export
 
 
-class _Exported(nn.Module):
+class _Exported(Constants):
     """From named inputs to what a user reads.
 
     Parameters
@@ -86,7 +87,7 @@ class _Exported(nn.Module):
     estimator : fitted FusionClassifier or FusionRegressor
     """
 
-    def __init__(self, estimator: BaseFusion) -> None:
+    def __init__(self, estimator: Any) -> None:
         super().__init__()
         model, self.names = estimator._model, estimator._names
         if isinstance(model, EvidenceModel):
@@ -95,11 +96,21 @@ class _Exported(nn.Module):
         else:
             self.said = NetworkGraph(model)
         self.order = [self.names.index(name) for name in estimator.modality_names_]
-        self.is_classification = estimator._is_classification
+        self.link = torch_link(estimator._link)
         self.flat = getattr(estimator, "_flat", False)
-        if not self.is_classification:
-            for name in ("y_mean_", "y_scale_"):
-                self.register_buffer(name, torch.from_numpy(getattr(estimator, name)))
+        if self.link.is_classification:
+            # Of labels, some were constant: their share is the answer.
+            classes, learned = estimator.classes_, estimator._learned
+            n = len(classes)
+            self.whole = len(learned) == n
+            if not self.whole:
+                constant = np.setdiff1d(np.arange(n), learned)
+                self.keep(
+                    place=np.eye(n)[learned],
+                    constant=np.eye(n)[constant].T @ estimator.class_prior_[constant],
+                )
+        else:
+            self.keep(y_mean=estimator.y_mean_, y_scale=estimator.y_scale_)
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         present = torch.stack([inputs[f"{n}.present"] for n in self.names], dim=1)
@@ -126,14 +137,15 @@ class _Exported(nn.Module):
             torch.stack([inputs.get(f"{n}.ood_score", nothing) for n in self.names], 1),
         )
         said = self.said(rows)
-        contributions = said.contributions[:, self.order]
-        if self.is_classification:
-            answer = said.logits.softmax(dim=-1)
-            contributions = contributions - contributions.mean(dim=-1, keepdim=True)
-        else:
-            answer = said.logits * self.y_scale_ + self.y_mean_
+        answer = self.link.mean(said.logits)
+        contributions = self.link.centre(said.contributions[:, self.order])
+        if not self.link.is_classification:
+            answer = answer * self.y_scale + self.y_mean
             answer = answer[:, 0] if self.flat else answer
-            contributions = contributions * self.y_scale_
+            contributions = contributions * self.y_scale
+        elif not self.whole:
+            answer = answer @ self.place + self.constant
+            contributions = contributions @ self.place
         weights = said.weights[:, self.order]
         return answer.float(), weights.float(), contributions.float()
 
@@ -261,7 +273,7 @@ def _program(estimator: BaseFusion, inputs: dict[str, NDArray[Any]]) -> Any:
             array = np.pad(array, more)
             axes[axis] = torch.export.Dim.AUTO
         example[name], dynamic[name] = torch.from_numpy(array), axes
-    answer = "probabilities" if estimator._is_classification else "prediction"
+    classes = estimator._link.is_classification
     module = _Exported(estimator).eval()
     with _quiet(), torch.no_grad():
         try:
@@ -276,7 +288,11 @@ def _program(estimator: BaseFusion, inputs: dict[str, NDArray[Any]]) -> Any:
         return torch.onnx.export(
             exported,
             input_names=list(inputs),
-            output_names=[answer, "weights", "contributions"],
+            output_names=[
+                "probabilities" if classes else "prediction",
+                "weights",
+                "contributions",
+            ],
             dynamo=True,
             verbose=False,
         )

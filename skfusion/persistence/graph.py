@@ -11,7 +11,6 @@ import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +19,7 @@ from skfusion.evidence.gate import CLIP, OOD_CLIP, OOD_SOFTNESS, OOD_START
 from skfusion.evidence.ood import N_SCORES
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel
 from skfusion.network import FusionNetwork
+from skfusion.persistence.graph_links import torch_link
 from skfusion.persistence.graph_parts import (
     Constants,
     DensityScores,
@@ -27,7 +27,6 @@ from skfusion.persistence.graph_parts import (
     Linear,
     Reducer,
     base_model,
-    centre,
 )
 
 __all__ = ["EvidenceGraph", "NetworkGraph", "Rows"]
@@ -61,16 +60,6 @@ def shares(size: Tensor, present: Tensor) -> Tensor:
     return torch.where(total > 1e-9, share / total.clamp_min(1e-9), even)
 
 
-def sizes(added: Tensor, logits: Tensor, *, is_classification: bool) -> Tensor:
-    """Size of what was added to the logits, (n, M, C) -> (n, M)."""
-    each = added.abs()
-    mean = each.mean(dim=-1)
-    if not is_classification:
-        return mean
-    answer = logits.argmax(dim=-1)[:, None, None].expand(-1, each.shape[1], 1)
-    return (mean + each.gather(-1, answer).squeeze(-1)) / 2
-
-
 class _Networks(nn.Module):
     """The networks of the folds.
 
@@ -99,7 +88,7 @@ class NetworkGraph(Constants):
     def __init__(self, model: NetworkModel) -> None:
         super().__init__()
         self.networks = _Networks(model.networks)
-        self.is_classification = model.is_classification
+        self.link = torch_link(model.link)
         self.adds_evidence = model.adds_evidence
 
     def forward(self, rows: Rows) -> Said:
@@ -107,10 +96,7 @@ class NetworkGraph(Constants):
         logits, weights = said["logits"], said["weights"]
         contributions = said["contributions"]
         if self.adds_evidence:
-            each = sizes(
-                contributions, logits, is_classification=self.is_classification
-            )
-            weights = shares(each, rows.present)
+            weights = shares(self.link.size(contributions, logits), rows.present)
         return Said(logits, contributions, weights)
 
 
@@ -132,6 +118,7 @@ class EvidenceGraph(Constants):
         super().__init__()
         base, gate = model.base, model.gate
         self.task, self.M, self.S = base.task, len(names), model.n_sources
+        self.link = torch_link(base.task.link)
         self.names, self.dense = base.names, list(dense)
         self.networks = _Networks(model.networks)
         joint: Sequence[Any] = base.joint_linear or [None] * self.M
@@ -175,9 +162,8 @@ class EvidenceGraph(Constants):
         contributions = parts[:, :M] + (trust[:, :M] * linear)[..., None] * additive
         parts, contributions = self._scaled(parts), self._scaled(contributions)
         logits = self.log_prior + contributions.sum(dim=1) + parts[:, M:].sum(dim=1)
-        classes = self.task.is_classification
-        each = sizes(contributions, logits, is_classification=classes)
-        return Said(logits, contributions, shares(each, rows.present))
+        weights = shares(self.link.size(contributions, logits), rows.present)
+        return Said(logits, contributions, weights)
 
     def _evidence(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
         """Evidence (n, S, K, C), who speaks (n, S, K), and additive parts (n, M, C)."""
@@ -216,9 +202,7 @@ class EvidenceGraph(Constants):
         out = [(said["evidence"][:, m], rows.present[:, m]) for m in range(self.M)]
         if self.S > self.M and "joint" in said:
             out.append((said["joint"], rows.present.sum(dim=1) >= 2))
-        if self.task.is_classification:
-            out = [(centre(e), here) for e, here in out]
-        return out
+        return [(self.link.centre(e), here) for e, here in out]
 
     def _read(
         self,
@@ -241,7 +225,7 @@ class EvidenceGraph(Constants):
         ]
         if name == TREES:
             said = [e for e in linear if e is not None]
-            parts += [e[:, 1:] if e.shape[1] == 2 else e for e in said]
+            parts += [e[:, 1:] if self.task.two_classes else e for e in said]
         return torch.cat([part.float() for part in parts], dim=1)
 
     def _trust(self, rows: Rows, e: Tensor, present: Tensor) -> Tensor:
@@ -273,29 +257,18 @@ class EvidenceGraph(Constants):
         joint = seen.new_zeros(1, 1).expand(seen.shape[0], S - M)
         own_row = torch.cat([seen, joint], dim=1)
         n_others = seen.sum(dim=1, keepdim=True) - own_row.long()
-        p = e
-        if self.task.is_classification:
-            logp = (e + self.log_prior).log_softmax(dim=-1)
-            p = logp.exp()
+        p = self.link.mean(e + self.log_prior)
         own = p * own_row[..., None]
         total = own.sum(dim=1, keepdim=True)
         others = (total - own) / n_others.clamp_min(1)[..., None]
-        known = torch.zeros_like(own_row)
-        alone = n_others == 0
-        if self.task.is_classification:
-            top = p.amax(dim=-1).clamp_max(1 - 1e-6)
-            entropy = -(p * logp).sum(dim=-1) / np.log(self.task.n_outputs)
-            agreement = (p * others).sum(dim=-1)
-            columns = [torch.log(top / (1 - top)), entropy, agreement]
-            return torch.stack(columns, dim=-1), torch.stack([known, known, alone], -1)
-        distance = (p - others).square().mean(dim=-1).sqrt()
-        columns = [p.abs().mean(dim=-1), distance]
-        return torch.stack(columns, dim=-1), torch.stack([known, alone], dim=-1)
+        columns = self.link.gate_columns(p, others)
+        known = [torch.zeros_like(own_row)] * (len(columns) - 1)
+        return torch.stack(columns, dim=-1), torch.stack([*known, n_others == 0], -1)
 
     def _scaled(self, added: Tensor) -> Tensor:
         if self.class_matrix is None:
             return added
-        return centre(added @ self.class_matrix.T)
+        return added @ self.class_matrix.T
 
 
 def _cut(evidence: Tensor, limit: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from skfusion.evidence.base_models import PSEUDO_ROWS, LinearModel, TableModel
 from skfusion.evidence.ood import Density
+from skfusion.persistence.graph_links import torch_link
 
 __all__ = [
     "BaseModel",
@@ -24,7 +25,6 @@ __all__ = [
     "Linear",
     "Reducer",
     "base_model",
-    "centre",
 ]
 
 
@@ -47,12 +47,6 @@ class Features(NamedTuple):
     def where(self, here: Tensor) -> Features:
         """Zeros in the rows that are not `here` (n,)."""
         return self._replace(value=torch.where(here[:, None], self.value, 0.0))
-
-
-def centre(logits: Tensor) -> Tensor:
-    if logits.shape[-1] == 1:
-        return logits
-    return logits - logits.mean(dim=-1, keepdim=True)
 
 
 class Constants(nn.Module):
@@ -122,22 +116,42 @@ class BaseModel(Constants):
 
     def __init__(self, table: TableModel) -> None:
         super().__init__()
-        self.task, self.trees = table.task, Trees(table.model)
-        if self.task.is_classification:
-            place = np.eye(self.task.n_outputs)[table.model.classes_]
-            self.keep(place=place, log_prior=self.task.log_prior)
+        self.link, self.of_labels = torch_link(table.task.link), False
+        models = [table.model]
+        if self.link.is_classification:
+            n_outputs, log_prior = table.task.n_outputs, table.task.log_prior
+            prior = table.task.link.mean(log_prior)
+            self.keep(log_prior=log_prior, prior=prior)
+            self.n_classes = n_outputs
+            self.of_labels = isinstance(table.model, list)
+            if self.of_labels:
+                models, self.n_classes = table.model, 2
+            else:
+                self.keep(place=np.eye(n_outputs)[table.model.classes_])
+        self.trees = nn.ModuleList(
+            nn.Identity() if m is None else Trees(m) for m in models
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        raw = self.trees(x).double()
-        if not self.task.is_classification:
-            return raw
-        if raw.shape[1] == 1:
-            p = torch.cat([-raw, torch.zeros_like(raw)], dim=1).softmax(dim=1)
+        if not self.link.is_classification:
+            return self.trees[0](x).double()
+        if self.of_labels:  # a label that was constant is as frequent as it was
+            even = self.prior.expand(x.shape[0], -1)
+            columns = [
+                torch.sigmoid(trees(x).double())
+                if isinstance(trees, Trees)
+                else even[:, c, None]
+                for c, trees in enumerate(self.trees)
+            ]
+            p = torch.cat(columns, dim=1)
         else:
-            p = raw.softmax(dim=1)
-        n, C = PSEUDO_ROWS, self.task.n_outputs
-        smooth = (n * p @ self.place + C * self.log_prior.exp()) / (n + C)
-        return centre(torch.log(smooth) - self.log_prior)
+            raw = self.trees[0](x).double()
+            if raw.shape[1] == 1:
+                raw = torch.cat([-raw, torch.zeros_like(raw)], dim=1)
+            p = raw.softmax(dim=1) @ self.place
+        n, C = PSEUDO_ROWS, self.n_classes
+        smooth = (n * p + C * self.prior) / (n + C)
+        return self.link.centre(self.link.logits(smooth) - self.log_prior)
 
 
 class Trees(nn.Module):
@@ -198,19 +212,20 @@ def _below(thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def base_model(table: TableModel, name: str, source: str) -> BaseModel:
     """The module of a base model; an error where there is no way to write it."""
-    reason = unsupported(table)
-    if reason is not None:
-        raise ValueError(
-            f"The base model {name!r} of {source!r} cannot be written as ONNX: "
-            f"{reason}. Fit without it (the automatic ones, linear models and boosted "
-            "trees, can be written), or keep the model by skfusion.save."
-        )
+    models = table.model if isinstance(table.model, list) else [table.model]
+    for model in models:
+        reason = None if model is None else _unsupported(model)
+        if reason is not None:
+            raise ValueError(
+                f"The base model {name!r} of {source!r} cannot be written as ONNX: "
+                f"{reason}. Fit without it (the automatic ones, linear models and "
+                "boosted trees, can be written), or keep the model by skfusion.save."
+            )
     return BaseModel(table)
 
 
-def unsupported(table: TableModel) -> str | None:
-    """Why a base model has no form in ONNX here; None if it has one."""
-    model = table.model
+def _unsupported(model: Any) -> str | None:
+    """Why an estimator has no form in ONNX here; None if it has one."""
     kinds = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
     if type(model) not in kinds:
         return f"there is no converter for {type(model).__name__}"

@@ -1,6 +1,7 @@
 """The ONNX graph says what the model says, whichever modalities are there."""
 
 import builtins
+import warnings
 
 import numpy as np
 import onnx
@@ -92,7 +93,19 @@ def network_alone():
     return pipe.fit(frame, good), frame
 
 
-MODELS = [words_and_facts, pictures_and_sounds, large_numbers, network_alone]
+def labels():
+    """Four labels, of which one is constant."""
+    frame, good = media()
+    size = frame["size"].to_numpy()
+    y = np.column_stack([good, size > 5, size > 3, np.ones(N)]).astype(int)
+    triples = [("words", "text", "note"), ("view", "vector", ["price", "weight"])]
+    clf = FusionClassifier(triples, n_folds=1, **SMALL)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* have one value in all")
+        return clf.fit(frame, y), frame
+
+
+MODELS = [words_and_facts, pictures_and_sounds, large_numbers, labels, network_alone]
 
 
 @pytest.fixture(scope="module", params=MODELS, ids=lambda make: make.__name__)
