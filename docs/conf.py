@@ -63,7 +63,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
-html_sidebars = {"index": [], "install": [], "user_guide": [], "weights": []}
+html_sidebars = {"index": [], "install": []}
 
 
 def _nest_bunch_fields(lines):
