@@ -5,6 +5,9 @@ import re
 import sys
 from pathlib import Path
 
+from docutils import nodes
+from latex2mathml.converter import convert
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -22,7 +25,6 @@ version = release = skfusion.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -50,6 +52,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
 }
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = f"skfusion {version}"
 html_static_path = ["_static"]
@@ -64,6 +67,33 @@ html_theme_options = {
     "footer_end": ["theme-version"],
 }
 html_sidebars = {"index": [], "install": []}
+
+
+def mathml(formula, display="inline"):
+    """A formula as MathML, which browsers draw without a script."""
+    text = convert(formula, display=display)
+    # Words in upright letters are one identifier, and so are spaced and read as one.
+    text = re.sub(
+        r'(<mi mathvariant="normal">\w</mi>)+',
+        lambda m: f"<mi>{re.sub('<[^>]+>', '', m[0])}</mi>",
+        text,
+    )
+    # A thin space between the name of a function and an argument without brackets.
+    return re.sub(
+        r"(<mi>[a-z]{2,}</mi>)(?=<(?!mo|/))", r'\1<mspace width="0.17em"/>', text
+    )
+
+
+def inline_formula(self, node):
+    """Write a formula within a sentence."""
+    self.body.append(mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def display_formula(self, node):
+    """Write a formula on a line of its own, which scrolls where the page is narrow."""
+    self.body.append(f'<div class="math">{mathml(node.astext(), "block")}</div>')
+    raise nodes.SkipNode
 
 
 def _nest_bunch_fields(lines):
@@ -87,5 +117,8 @@ def mend_docstring(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    """Mend docstrings after numpydoc, whose priority is 500."""
+    """Register the formulas; mend docstrings after numpydoc, whose priority is 500."""
+    app.add_html_math_renderer(
+        "mathml", (inline_formula, None), (display_formula, None)
+    )
     app.connect("autodoc-process-docstring", mend_docstring, priority=600)
