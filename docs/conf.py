@@ -14,6 +14,8 @@ sys.path.insert(0, str(ROOT))
 # The examples are run in their short form unless the environment asks for the whole:
 # SKFUSION_DEMO=full make docs
 os.environ.setdefault("SKFUSION_DEMO", "short")
+# Two examples run at once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import skfusion  # noqa: E402  (after the path is set)
 
@@ -50,6 +52,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "write_computation_times": False,
+    "parallel": 2,
 }
 
 html_math_renderer = "mathml"
@@ -60,7 +63,7 @@ html_css_files = ["custom.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 5,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],

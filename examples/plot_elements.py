@@ -32,7 +32,7 @@ SHORT = os.environ.get("SKFUSION_DEMO") == "short"
 
 X_train, y_train = load_clothing_reviews(subset="train", return_X_y=True)
 X_test, y_test = load_clothing_reviews(subset="test", return_X_y=True)
-n_rows = 2500 if SHORT else 8000
+n_rows = 1200 if SHORT else 8000
 reviews = FusionClassifier(
     [
         ("review", "text", ["Title", "Review Text"]),
