@@ -95,7 +95,7 @@ def inline_formula(self, node):
 
 def display_formula(self, node):
     """Write a formula on a line of its own, which scrolls where the page is narrow."""
-    self.body.append(f'<div class="math">{mathml(node.astext(), "block")}</div>')
+    self.body.append(f'<div class="formula">{mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
 

@@ -53,11 +53,12 @@ semantics = LatentSemantics(X_train["Review Text"].dropna().head(8000))
 # %%
 # With and without it
 # -------------------
-# The same model on 100 to 800 labelled reviews. The texts are embedded once: fits and
-# predictions find the embeddings in the cache of the encoder.
+# The same model on 100 and on 400 labelled reviews. The texts are embedded once: fits
+# and predictions find the embeddings in the cache of the encoder. On 100 labels there
+# is too little to learn from either way; on 400 the meaning lowers the loss.
 
 encoders = {"words": None, "words and meaning": PretrainedText(semantics)}
-sizes = [100, 300, 800]
+sizes = [100, 400]
 losses, models = {name: [] for name in encoders}, {}
 for name, encoder in encoders.items():
     for n in sizes:
@@ -71,6 +72,7 @@ for name, encoder in encoders.items():
         ).fit(X_train.tail(n), y_train.tail(n))
         losses[name].append(log_loss(y_test, model.predict_proba(X_test)))
     models[name] = model
+    print(f"{name:18}", *(f"{loss:.3f}" for loss in losses[name]))
 
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for (name, loss), colour in zip(losses.items(), ["#f28e2b", "#4e79a7"], strict=True):
@@ -87,7 +89,7 @@ ax.minorticks_off()
 ax.set_ylim(0, None)
 ax.spines[["top", "right"]].set_visible(False)
 ax.legend(frameon=False)
-fig.suptitle("Unlabelled texts help where labels are few")
+fig.suptitle("Words alone, and with the meaning of the whole text")
 
 # %%
 # What the meaning added
