@@ -7,7 +7,7 @@ import pickle
 import threading
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -102,6 +102,10 @@ class Pretrained(BaseEstimator, ABC):
     def _content(self, cell: Any) -> bytes:
         """What of a cell, and of the settings, its embedding depends on."""
 
+    @abstractmethod
+    def blank(self) -> Any:
+        """A cell that says nothing, as long as it tells the width."""
+
     def _size(self, cell: Any) -> int:
         """About how long a cell takes: batches hold cells of like size."""
         return 0
@@ -162,7 +166,10 @@ class Pretrained(BaseEstimator, ABC):
     # ------------------------------------------------------------ embedding
 
     def embed(
-        self, cells: Sequence[Any], fingerprint: str | None = None
+        self,
+        cells: Sequence[Any],
+        fingerprint: str | None = None,
+        read: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
     ) -> NDArray[np.float32]:
         """Embed cells, each distinct one once, and none that the cache has.
 
@@ -172,15 +179,19 @@ class Pretrained(BaseEstimator, ABC):
         fingerprint : str, optional
             That of the model in `fit`: other weights under the same name are an error,
             and the model is loaded only where the cache lacks a cell.
+        read : callable, optional
+            Reads some of the cells, where what is read of all would take much memory.
 
         Returns
         -------
         embeddings : ndarray of shape (n, width), float32
         """
         prefix = (self.load()[1] if fingerprint is None else fingerprint).encode()
+        step = self.batch_size * _CHUNK
         keys = [
             hashlib.blake2b(prefix + b"\0" + self._content(c), digest_size=16).digest()
-            for c in cells
+            for start in range(0, len(cells), step)
+            for c in _read(cells[start : start + step], read)
         ]
         distinct = dict(zip(keys, cells, strict=True))
         cache, limit = self._open_cache(), int(self.max_cache_mb * 2**20)
@@ -188,7 +199,6 @@ class Pretrained(BaseEstimator, ABC):
             found = cache.get(list(distinct))
             missing = [key for key in distinct if key not in found]
             missing.sort(key=lambda key: -self._size(distinct[key]))
-            step = self.batch_size * _CHUNK
             bar = tqdm(
                 total=len(missing),
                 desc=f"{type(self).__name__}: embedding",
@@ -198,7 +208,8 @@ class Pretrained(BaseEstimator, ABC):
             with bar:
                 for start in range(0, len(missing), step):
                     some = missing[start : start + step]
-                    new = self._checked([distinct[key] for key in some], fingerprint)
+                    ready = _read([distinct[key] for key in some], read)
+                    new = self._checked(ready, fingerprint)
                     made = dict(zip(some, new, strict=True))
                     cache.put(made, limit)
                     found |= made
@@ -249,6 +260,12 @@ class Pretrained(BaseEstimator, ABC):
             name = _name_of(self.model)
             state["model"] = name or Unnamed(type(self.model).__name__)
         return state
+
+
+def _read(
+    cells: Sequence[Any], read: Callable[[Sequence[Any]], Sequence[Any]] | None
+) -> Sequence[Any]:
+    return cells if read is None else read(cells)
 
 
 def fingerprint_of(model: Any) -> str:
