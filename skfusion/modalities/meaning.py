@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,6 @@ __all__ = ["Meaning", "MeaningEncoder"]
 #: TF-IDF beside it is 1. Measured: 0.5 of 0.25 to 6, by log-loss on 10,000 reviews.
 #: Dense features are standardised by the model, whatever their norm.
 FEATURE_NORM = 0.5
-
-#: Turns some cells of a column into what the encoder embeds.
-Read = Callable[[Sequence[Any]], Sequence[Any]]
 
 
 class Meaning:
@@ -53,14 +50,15 @@ class Meaning:
     # ------------------------------------------------------------ fit, transform
 
     def fit_transform(
-        self, cells: NDArray[np.object_], read: Read | None = None
+        self, cells: NDArray[np.object_], context: Any = None
     ) -> dict[str, NDArray[np.float32]]:
         """Learn the scale of embeddings, and embed the same cells.
 
         Parameters
         ----------
         cells : ndarray (n, n_columns) of objects, None or "" where absent
-        read : callable, optional
+        context : object, optional
+            What the modality learned about the reading of cells.
 
         Returns
         -------
@@ -74,15 +72,15 @@ class Meaning:
         there = _are_there(cells)
         some = cells[there].tolist()
         if some:
-            vectors = self.spec.embed(some, self.fingerprint, read)
+            vectors = self.spec.embed(some, self.fingerprint, context)
         else:
-            vectors = self.spec.embed([self.spec.blank()], self.fingerprint)
+            vectors = self.spec.embed([self.spec.blank()], self.fingerprint, context)
         self.width = vectors.shape[1]
         self.center, self.factor = learn_scale(vectors, robust=False)
         return self._spread(vectors, there)
 
     def transform(
-        self, cells: NDArray[np.object_], read: Read | None = None
+        self, cells: NDArray[np.object_], context: Any = None
     ) -> dict[str, NDArray[np.float32]]:
         """Embed cells (n, n_columns), see `fit_transform`."""
         if self.spec is None:
@@ -90,7 +88,7 @@ class Meaning:
         there = _are_there(cells)
         vectors = np.zeros((0, self.width), dtype=np.float32)
         if there.any():
-            vectors = self.spec.embed(cells[there].tolist(), self.fingerprint, read)
+            vectors = self.spec.embed(cells[there].tolist(), self.fingerprint, context)
         return self._spread(vectors, there)
 
     def _spread(

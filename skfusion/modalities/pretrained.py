@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from torch import nn
 from tqdm import tqdm
 
@@ -102,6 +102,14 @@ class Pretrained(BaseEstimator, ABC):
     def _content(self, cell: Any) -> bytes:
         """What of a cell, and of the settings, its embedding depends on."""
 
+    def _read(self, cells: Sequence[Any], context: Any) -> Sequence[Any]:
+        """What is embedded of some cells; of all, it may take much memory."""
+        return cells
+
+    def settled(self) -> Pretrained:
+        """A copy in which every setting is said that the model's folder knows."""
+        return clone(self)
+
     @abstractmethod
     def blank(self) -> Any:
         """A cell that says nothing, as long as it tells the width."""
@@ -131,25 +139,30 @@ class Pretrained(BaseEstimator, ABC):
             )
         if not isinstance(self.model, str | Path):
             return self.model, fingerprint_of(self.model)
-        # Not the object of a folder, which is written `Path("...")`, but its name.
-        name = str(self.model)
-        if Path(name).expanduser().is_dir():
-            name = str(Path(name).expanduser().resolve())
-        key = (type(self), name, self.revision, self.device)
+        key = (type(self), self._name(), self.revision, self.device)
         with _lock:
             if key not in _loaded:
-                found = self._load_or_explain(name)
+                found = self._load_or_explain(self._load)
                 while len(_loaded) >= _MAX_LOADED:
                     del _loaded[next(iter(_loaded))]
                 _loaded[key] = found, fingerprint_of(found)
             return _loaded[key]
 
-    def _load_or_explain(self, name: str) -> Any:
-        """Load a model; whatever is missing, one error says what to do."""
+    def _name(self) -> str:
+        """The name of the model, or the whole path of its folder."""
+        # Not the object of a folder, which is written `Path("...")`, but its name.
+        name = str(self.model)
+        folder = Path(name).expanduser()
+        return str(folder.resolve()) if folder.is_dir() else name
+
+    def _load_or_explain(self, load: Callable[[str], Any]) -> Any:
+        """Load something by name; whatever is missing, one error says what to do."""
         kind: type[Exception] = ImportError
+        name = self._name()
         try:
-            with torch.random.fork_rng(devices=[]):  # fresh layers draw their weights
-                return self._load(name)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)  # a head that the folder lacks draws its weights
+                return load(name)
         except ImportError as error:
             cause: Exception = error
         except Exception as error:  # noqa: BLE001 (libraries of the hub raise many kinds)
@@ -169,7 +182,7 @@ class Pretrained(BaseEstimator, ABC):
         self,
         cells: Sequence[Any],
         fingerprint: str | None = None,
-        read: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
+        context: Any = None,
     ) -> NDArray[np.float32]:
         """Embed cells, each distinct one once, and none that the cache has.
 
@@ -179,8 +192,8 @@ class Pretrained(BaseEstimator, ABC):
         fingerprint : str, optional
             That of the model in `fit`: other weights under the same name are an error,
             and the model is loaded only where the cache lacks a cell.
-        read : callable, optional
-            Reads some of the cells, where what is read of all would take much memory.
+        context : object, optional
+            What the modality learned about the reading of cells.
 
         Returns
         -------
@@ -191,7 +204,7 @@ class Pretrained(BaseEstimator, ABC):
         keys = [
             hashlib.blake2b(prefix + b"\0" + self._content(c), digest_size=16).digest()
             for start in range(0, len(cells), step)
-            for c in _read(cells[start : start + step], read)
+            for c in self._read(cells[start : start + step], context)
         ]
         distinct = dict(zip(keys, cells, strict=True))
         cache, limit = self._open_cache(), int(self.max_cache_mb * 2**20)
@@ -208,7 +221,7 @@ class Pretrained(BaseEstimator, ABC):
             with bar:
                 for start in range(0, len(missing), step):
                     some = missing[start : start + step]
-                    ready = _read([distinct[key] for key in some], read)
+                    ready = self._read([distinct[key] for key in some], context)
                     new = self._checked(ready, fingerprint)
                     made = dict(zip(some, new, strict=True))
                     cache.put(made, limit)
@@ -260,12 +273,6 @@ class Pretrained(BaseEstimator, ABC):
             name = _name_of(self.model)
             state["model"] = name or Unnamed(type(self.model).__name__)
         return state
-
-
-def _read(
-    cells: Sequence[Any], read: Callable[[Sequence[Any]], Sequence[Any]] | None
-) -> Sequence[Any]:
-    return cells if read is None else read(cells)
 
 
 def fingerprint_of(model: Any) -> str:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skfusion.modalities.audio.reading import HOP
+from skfusion.modalities.audio.reading import HOP, RANGE, STEP
 from skfusion.modalities.intervals import interval_terms, quarters
 
-__all__ = ["sound_features", "sound_terms"]
+__all__ = ["band_statistics", "sound_features", "sound_terms"]
 
 QUANTILES = (0.1, 0.5, 0.9)  # quantiles over time
 MEANS = [0, 6, 7, 8, 9]  # of ten statistics of a band: mean, means of the quarters
 CHUNK = 2**18  # frames at a time, to bound the memory
+
+
+def band_statistics(
+    codes: Iterable[NDArray[np.uint8]], n_mels: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (n_mels,) of each band over all frames, in dB."""
+    counts = np.zeros((n_mels, 256), np.int64)
+    for frames in codes:
+        at = frames + 256 * np.arange(n_mels)
+        counts += np.bincount(at.ravel(), minlength=counts.size).reshape(-1, 256)
+    total = counts.sum(axis=1)
+    levels = np.arange(256)
+    mean = counts @ levels / np.maximum(total, 1)
+    square = (counts * (levels - mean[:, None]) ** 2).sum(axis=1)
+    sd = np.where(total, np.sqrt(square / np.maximum(total, 1)), 1.0)
+    return mean * STEP - RANGE, np.maximum(sd * STEP, 1.0)
 
 
 def sound_features(
