@@ -146,17 +146,22 @@ def as_module(model: Any, x: Tensor) -> Tensor:
 
 
 def load_transformer(spec: Pretrained, name: str) -> Any:
-    """A model of transformers, without a progress bar of its own."""
+    """A model of transformers, without a progress bar of its own.
+
+    Nor does it report which heads the folder lacks: none is read.
+    """
     from transformers import AutoModel
     from transformers.utils import logging
 
-    shows = logging.is_progress_bar_enabled()
+    shows, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         model = AutoModel.from_pretrained(
             name, revision=spec.revision, local_files_only=spec.local_files_only
         )
     finally:
+        logging.set_verbosity(verbosity)
         if shows:
             logging.enable_progress_bar()
     return model.to(spec.device or ("cuda" if torch.cuda.is_available() else "cpu"))

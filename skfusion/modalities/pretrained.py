@@ -239,7 +239,14 @@ class Pretrained(BaseEstimator, ABC):
                 f"The weights of model={shorten(str(self.model))} are not those that "
                 "the estimator was fitted with. Restore them, or fit again."
             )
-        vectors = np.asarray(self._encode(model, cells), dtype=np.float32)
+        made = self._encode(model, cells)
+        shapes = sorted({np.shape(vector) for vector in made})
+        if len(shapes) > 1:
+            raise ValueError(
+                f"model={shorten(self.model)} must give vectors of one width, whatever "
+                f"the cell, but gave shapes {shorten(shapes)}."
+            )
+        vectors = np.asarray(made, dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != len(cells) or not vectors.shape[1]:
             raise ValueError(
                 f"model={shorten(self.model)} must give one vector a cell, "
@@ -268,7 +275,10 @@ class Pretrained(BaseEstimator, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the weights of a torch module, which are found again by its name."""
-        state = dict(super().__getstate__())
+        state = {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in super().__getstate__().items()
+        }
         if isinstance(self.model, nn.Module):
             name = _name_of(self.model)
             state["model"] = name or Unnamed(type(self.model).__name__)

@@ -25,6 +25,8 @@ from skfusion.modalities.pretrained import Pretrained
 
 __all__ = ["PretrainedAudio"]
 
+LONGEST = 10.0  # seconds, where no modality says how long sounds are
+
 
 class PretrainedAudio(Pretrained):
     """A pretrained encoder of sound, for ``AudioModality(encoder=...)``.
@@ -136,10 +138,10 @@ class PretrainedAudio(Pretrained):
         return type(self)(**{**self.get_params(deep=False), "sample_rate": rate})
 
     def _read(
-        self, cells: Sequence[Any], context: tuple[int, float]
+        self, cells: Sequence[Any], context: tuple[int | None, float] | None
     ) -> list[NDArray[np.float32]]:
         """Samples at the rate of the model, as long as the modality keeps."""
-        usual, duration = context
+        usual, duration = context or (None, LONGEST)
         rate = int(self.sample_rate or 0)
         longest = max(1, round(duration * rate))
         return [decode(cell, rate, longest, usual)[0] for cell in cells]

@@ -185,9 +185,11 @@ class PretrainedImage(Pretrained):
             "std": None if std is None else (np.asarray(std) / scale).tolist(),
         }
 
-    def _read(self, cells: Sequence[Any], context: PictureReader) -> Sequence[Any]:
+    def _read(
+        self, cells: Sequence[Any], context: PictureReader | None
+    ) -> Sequence[Any]:
         """Squares of the size that the model wants."""
-        reader = replace(context, size=int(self.size or 0))
+        reader = replace(context or PictureReader(0), size=int(self.size or 0))
         pictures = read_all(reader, np.fromiter(cells, dtype=object))
         for picture in pictures:
             if isinstance(picture, Exception):
