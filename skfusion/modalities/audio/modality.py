@@ -266,11 +266,10 @@ class AudioModality(CellModality):
     def build_encoder(self, d_model: int, dropout: float) -> Encoder:
         """Make the network that turns log-mel frames into tokens of 40 ms."""
         mean, sd = self._bands()
-        bandwidth = mel_filters(self.sample_rate_, self.n_mels).sum(axis=0)
         intervals = AudioEncoder(
             mean=mean,
             sd=sd,
-            bandwidth=bandwidth,
+            bandwidth=mel_filters(self.sample_rate_, self.n_mels).sum(axis=0),
             n_columns=self.n_features_in_,
             d_model=d_model,
             dropout=dropout,
@@ -284,16 +283,19 @@ class AudioModality(CellModality):
         For each band: mean, standard deviation, mean absolute difference between
         frames, quantiles of 10, 50 and 90 % over time, and the means of four segments
         of equal length, all but the second and third relative to the level, which is
-        the mean of all; then the level and the logarithm of the duration.
+        the mean of all; then the level and the logarithm of the duration. Beside an
+        embedding, which comes last, only the mean of each band, level and duration: the
+        rest tells speakers rather than words.
 
         Returns
         -------
         features : ndarray of shape (n_samples, n_columns * (10 * n_mels + 2)), float32
-            Embeddings come last.
+            Beside an embedding, (n_samples, n_columns * (n_mels + 2 + width)).
         """
         codes, length = block.arrays["log_mel"], self._present_length(block)
+        brief = self.encoder_ is not None
         columns = [
-            sound_features(codes[:, j], length[:, j], *self._bands())
+            sound_features(codes[:, j], length[:, j], *self._bands(), brief=brief)
             for j in range(length.shape[1])
         ]
         return self._meaning.beside(np.concatenate(columns, axis=1), block)
@@ -392,8 +394,7 @@ class AudioModality(CellModality):
     ) -> tuple[str, pd.Series, Any]:
         """Intervals over the spectrogram; of several columns the first is drawn."""
         length = block.arrays["length"][row]
-        first = int(np.flatnonzero(length)[0])
-        elements = self._meaning.others(elements)
+        first, elements = np.flatnonzero(length)[0], self._meaning.others(elements)
         if len(elements.index[0]) == 3:
             own = [name[0] == elements.index[0][0] for name in elements.index]
             elements = elements[own]
