@@ -275,10 +275,7 @@ class Pretrained(BaseEstimator, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the weights of a torch module, which are found again by its name."""
-        state = {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in super().__getstate__().items()
-        }
+        state = dict(super().__getstate__())
         if isinstance(self.model, nn.Module):
             name = _name_of(self.model)
             state["model"] = name or Unnamed(type(self.model).__name__)

@@ -54,7 +54,8 @@ def sound_features(
     mean, sd : ndarray of shape (n_mels,)
         Of each band over the training frames, in codes.
     brief : bool
-        Whether the mean of each band over time is all that is taken of it.
+        Whether the mean of each band over time is all that is taken of it: beside an
+        embedding, the rest tells speakers rather than words.
 
     Returns
     -------

@@ -284,8 +284,7 @@ class AudioModality(CellModality):
         frames, quantiles of 10, 50 and 90 % over time, and the means of four segments
         of equal length, all but the second and third relative to the level, which is
         the mean of all; then the level and the logarithm of the duration. Beside an
-        embedding, which comes last, only the mean of each band, level and duration: the
-        rest tells speakers rather than words.
+        embedding, which comes last, only the mean of each band, level and duration.
 
         Returns
         -------
