@@ -65,6 +65,8 @@ TASKS: dict[str, Callable[[], tuple[Part, Part]]] = {
     "houses alone": lambda: alone("houses"),
     "spoken digits, unseen speakers": spoken_digits,
 }
+#: Where the last map alone is measured too.
+LAST = ("fashion_products alone", "emoji alone", "houses alone")
 
 
 def with_encoders(part: Part, encoders: Encoders) -> Part:
@@ -153,20 +155,8 @@ def main() -> None:
                 "cpu_seconds": time.process_time() - cpu,
             }
             append_rows(args.output, [{**provenance(), **row}])
-            print(
-                task,
-                name,
-                {
-                    k: round(float(v), 4)
-                    for k, v in list(row.items())[2:]
-                    if v is not None
-                },
-                flush=True,
-            )
+            print({key: v for key, v in row.items() if v is not None}, flush=True)
 
-
-#: Where the last map alone is measured too.
-LAST = ("fashion_products alone", "emoji alone", "houses alone")
 
 if __name__ == "__main__":
     main()
