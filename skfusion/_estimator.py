@@ -21,7 +21,7 @@ from torch import Tensor
 
 from skfusion import balance as balance_strategies
 from skfusion import fusion as fusion_rules
-from skfusion._card import Card, TrainingRows, versions
+from skfusion._card import TrainingRows, versions
 from skfusion._defaults import (
     automatic_batch_size,
     automatic_corruption,
@@ -29,6 +29,7 @@ from skfusion._defaults import (
 )
 from skfusion._sklearn import Interval, StrOptions, VisualBlock, fit_context
 from skfusion._validation import check_groups, check_weights, is_numeric
+from skfusion._warm_start import WarmStart
 from skfusion.balance.base import Balance
 from skfusion.batch import ModalityBatch
 from skfusion.corruption import Corruption, Plans
@@ -62,7 +63,7 @@ BALANCES: dict[str, type[Balance]] = {
 }
 
 
-class BaseFusion(Card, BaseEstimator, ABC):
+class BaseFusion(WarmStart, BaseEstimator, ABC):
     """Base of `FusionClassifier` and `FusionRegressor`."""
 
     _model: EvidenceModel | NetworkModel
@@ -259,13 +260,10 @@ class BaseFusion(Card, BaseEstimator, ABC):
         check_callbacks(self.callbacks)
         check_checkpoint(self.checkpoint, self.random_state)
         if again:
-            self._check_warm_start(rule, len(prior))
+            self._check_structure(rule, len(prior))
         batch = self._transform(X) if again else self._fit_modalities(X, y)
-        if again and batch.names != self.modality_names_:
-            raise ValueError(
-                f"warm_start=True goes on with the modalities {self.modality_names_}, "
-                f"but got {batch.names}. Use warm_start=False to start afresh."
-            )
+        if again:
+            self._check_modalities(batch)
         self.modality_names_ = batch.names
         present = batch.present.mean(axis=0)
         batch = batch.in_order(self._names)
@@ -309,30 +307,6 @@ class BaseFusion(Card, BaseEstimator, ABC):
         self.history_ = folds[0].history
         self.n_iter_ = len(self.history_)
         self.networks_ = [fold.network for fold in folds]
-
-    def _structure(self, rule: Fusion) -> dict[str, Any]:
-        """What the networks were built by, which a warm start must keep."""
-        return {
-            "fusion": repr(rule),
-            "d_model": self.d_model,
-            "n_folds": self.n_folds,
-        }
-
-    def _check_warm_start(self, rule: Fusion, n_outputs: int) -> None:
-        """Refuse to go on with networks of another form."""
-        before = len(self.networks_[0].prior)
-        if n_outputs != before:
-            raise ValueError(
-                f"warm_start=True goes on with networks of {before} outputs, but y now "
-                f"needs {n_outputs}. Use warm_start=False to start afresh."
-            )
-        for name, value in self._structure(rule).items():
-            if value != self._built[name]:
-                raise ValueError(
-                    f"warm_start=True goes on with networks that were built with "
-                    f"{name}={self._built[name]}, but it would now be {value}. Use "
-                    "warm_start=False to start afresh."
-                )
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Validate what can be said before the modalities look at their columns."""

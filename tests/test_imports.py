@@ -19,6 +19,7 @@ FLOORS = [
     {"skfusion"},
     {"classifier", "regressor", "persistence"},
     {"_estimator"},
+    {"_warm_start"},
     {"_card"},
     {"_explanations"},
     {"evidence"},

@@ -1,0 +1,51 @@
+"""Going on from what is learned already: `warm_start`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skfusion._card import Card
+from skfusion.batch import ModalityBatch
+from skfusion.fusion.base import Fusion
+
+__all__ = ["WarmStart"]
+
+
+class WarmStart(Card):
+    """What must be as it was, for networks to go on from their weights."""
+
+    d_model: int
+    n_folds: int | str
+    _built: dict[str, Any]
+
+    def _structure(self, rule: Fusion) -> dict[str, Any]:
+        """What the networks were built by, which a warm start must keep."""
+        return {
+            "fusion": repr(rule),
+            "d_model": self.d_model,
+            "n_folds": self.n_folds,
+        }
+
+    def _check_structure(self, rule: Fusion, n_outputs: int) -> None:
+        """Refuse to go on with networks of another form."""
+        before = len(self.networks_[0].prior)
+        if n_outputs != before:
+            raise ValueError(
+                f"warm_start=True goes on with networks of {before} outputs, but y now "
+                f"needs {n_outputs}. Use warm_start=False to start afresh."
+            )
+        for name, value in self._structure(rule).items():
+            if value != self._built[name]:
+                raise ValueError(
+                    f"warm_start=True goes on with networks that were built with "
+                    f"{name}={self._built[name]}, but it would now be {value}. Use "
+                    "warm_start=False to start afresh."
+                )
+
+    def _check_modalities(self, batch: ModalityBatch) -> None:
+        """Refuse to go on with other modalities."""
+        if batch.names != self.modality_names_:
+            raise ValueError(
+                f"warm_start=True goes on with the modalities {self.modality_names_}, "
+                f"but got {batch.names}. Use warm_start=False to start afresh."
+            )
