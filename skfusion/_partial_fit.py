@@ -1,9 +1,9 @@
 """Learning batch by batch.
 
-Networks go on from their weights, linear models from their coefficients, and trees of
-the batch join those of the batches before. Each batch is split as the rows of a fit are:
-on what is held out from each network within the batch, the mixing step and the gate are
-fitted, by a prior around the former ones. No row is kept.
+Networks go on from their weights, linear models from their coefficients; trees of the
+batch join those of the batches before. Each batch is split as the rows of a fit are: on
+what is held out within it, mixing step and gate are fitted, by a prior around the
+former ones. No row is kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Batch after batch by `partial_fit`, beside one fit of all rows and of the first batch.
+"""Batch after batch by `partial_fit`, beside the first batch alone and one fit of all.
 
     python -m benchmarks.compare.batches > benchmarks/results/partial_fit.csv
 

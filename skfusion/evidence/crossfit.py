@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.model_selection import KFold
 
 from skfusion.batch import ModalityBatch
@@ -30,8 +29,9 @@ from skfusion.evidence.base_models import (
     trees,
 )
 from skfusion.evidence.update import (
-    bag_of,
     joined_linear,
+    joined_models,
+    unfitted,
     update_linear,
     with_prior,
 )
@@ -322,8 +322,8 @@ def _linear_of_modality(
             here = _Fitter._with(at, rows.present, m)
             out[here, m, 0] = model.evidence(rows.features[m][here])
     opinion = np.where(np.isnan(held[0][:, m, 0]), 0.0, held[0][:, m, 0])
-    if len(fitter.splits) == 1:  # of the rows it learned from, models of two halves
-        learn = fitter.learn(fitter.splits[0], m)
+    learn = fitter.learn(fitter.splits[0], m)
+    if len(fitter.splits) == 1 < len(learn):  # of rows it learned from, two halves
         for a, b in KFold(2, shuffle=True, random_state=task.seed).split(learn):
             half = _fit_strength(fitter, x, m, learn[a], strength)
             if half is not None:
@@ -412,7 +412,7 @@ def _tables(
     if fitter.former is not None:
         candidates, own = [], []
         for name, table in before.items():
-            candidates.append((name, clone(bag_of(table.model).models[-1])))
+            candidates.append((name, unfitted(table.model)))
     for name, estimator in [*candidates, *own]:
         model = None
         if estimator is not None:
@@ -449,7 +449,8 @@ def _table(
             return found
         if found is None:
             return TableModel(task, before.model)
-        return TableModel(task, bag_of(before.model).joined(found.model, fitter.share))
+        model = joined_models(before.model, found.model, fitter.share)
+        return TableModel(task, model)
 
     fitted = [fitted_on(split) for split in fitter.splits]
     if None in fitted:

@@ -141,13 +141,13 @@ def update_densities(
     share: float,
 ) -> list[Density | None]:
     """With the spread of further rows, which are a share of all; components stay."""
-    fresh = fit_densities(features, present, seed)
-    found: list[Density | None] = []
+    found = list(densities)
     for m, (density, x) in enumerate(zip(densities, features, strict=True)):
         here = np.flatnonzero(present[:, m])
-        if density is not None and len(here):
-            density = density.updated(x[here], share)
-        found.append(fresh[m] if density is None else density)
+        if density is None:
+            found[m] = fit_densities([x], present[:, [m]], seed)[0]
+        elif len(here):
+            found[m] = density.updated(x[here], share)
     return found
 
 

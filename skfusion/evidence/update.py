@@ -17,11 +17,19 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import logsumexp
+from sklearn.base import clone
 
 from skfusion.evidence.base_models import LinearModel, Task
 from skfusion.training.links import Link, Sigmoid, Softmax
 
-__all__ = ["Bag", "bag_of", "joined_linear", "update_linear", "with_prior"]
+__all__ = [
+    "Bag",
+    "joined_linear",
+    "joined_models",
+    "unfitted",
+    "update_linear",
+    "with_prior",
+]
 
 #: Batches whose trees, and models of a user's own, are kept.
 N_TABLES = 5
@@ -137,9 +145,22 @@ def _potential(link: Link, z: NDArray[np.float64]) -> NDArray[np.float64]:
     return 0.5 * (z**2).sum(axis=1)
 
 
-def bag_of(model: Any) -> Bag:
-    """The models of the batches so far."""
-    return model if isinstance(model, Bag) else Bag([model], [1.0])
+def joined_models(before: Any, model: Any, share: float) -> Any:
+    """What a `TableModel` holds, and what it would hold of a further batch."""
+    if isinstance(before, list):  # one a label
+        pairs = zip(before, model, strict=True)
+        return [joined_models(old, new, share) for old, new in pairs]
+    if before is None or model is None:
+        return model if before is None else before
+    bag = before if isinstance(before, Bag) else Bag([before], [1.0])
+    return bag.joined(model, share)
+
+
+def unfitted(model: Any) -> Any:
+    """A clone of what a `TableModel` holds."""
+    if isinstance(model, list):
+        model = next(each for each in model if each is not None)
+    return clone(model.models[-1] if isinstance(model, Bag) else model)
 
 
 def joined_linear(parts: Sequence[LinearModel]) -> LinearModel:
