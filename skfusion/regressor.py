@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -11,14 +11,15 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from torch import Tensor
 
-from skfusion._estimator import BaseFusion
+from skfusion._partial_fit import PartialFit
+from skfusion._sklearn import fit_context
 from skfusion._validation import check_no_missing, check_numbers
 from skfusion.training.links import Identity
 
 __all__ = ["FusionRegressor"]
 
 
-class FusionRegressor(RegressorMixin, BaseFusion):
+class FusionRegressor(RegressorMixin, PartialFit):
     """Regressor that fuses the modalities of a table by adaptive attention.
 
     The target is standardised inside; several targets are allowed. Otherwise it works
@@ -166,6 +167,35 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         self.y_scale_ = np.where(sd > 1e-12 * np.abs(self.y_mean_), sd, 1.0)
         target = torch.from_numpy((y - self.y_mean_) / self.y_scale_).float()
         return target, torch.zeros(y.shape[1]), weight
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn from one batch of rows after another.
+
+        The first call, where nothing is fitted yet, is a `fit`: modalities (vocabulary,
+        scales, categories) and the mean and scale of the target are those of its rows,
+        so let it be a fair sample of some hundred rows or more. With each further batch
+        networks and base models go on, and trust is adjusted on parts of it that are
+        held out. No row is kept. A call that fails, or that Ctrl-C ends, leaves the
+        estimator as it was.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), optional
+            As in `fit`; weights of all batches are of one unit.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def _update_prior(
+        self, target: NDArray[Any], weight: NDArray[np.float64], share: float
+    ) -> tuple[Tensor, NDArray[np.float64]]:
+        return torch.zeros(target.shape[1]), weight / weight.mean()
 
     @property
     def _output_names(self) -> list[Any]:
