@@ -52,6 +52,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "write_computation_times": False,
+    "ignore_repr_types": r"matplotlib\.(axes|lines|text)",
     "parallel": 2,
 }
 

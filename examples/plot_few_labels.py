@@ -14,7 +14,7 @@ With sentence-transformers, ``PretrainedText("all-MiniLM-L6-v2")`` takes its pla
 # %%
 # An encoder without labels
 # -------------------------
-# Latent semantic analysis: TF-IDF of all training reviews, reduced to 100 dimensions.
+# Latent semantic analysis: TF-IDF of 8,000 reviews, reduced to 100 dimensions.
 
 import matplotlib.pyplot as plt
 import numpy as np
