@@ -16,7 +16,7 @@ from skfusion._validation import shorten
 from skfusion.modalities.intervals import quarters
 from skfusion.modalities.pretrained import Pretrained
 
-__all__ = ["as_module", "load_transformer", "options_of", "vectors"]
+__all__ = ["as_module", "evaluated", "load_transformer", "options_of", "vectors"]
 
 #: Layers that are read of a model of transformers. Measured with EfficientNet-Lite0 on
 #: photographs: log-loss .44 with the ends of four stages, .50 with the last map.
@@ -47,7 +47,7 @@ def vectors(
     -------
     vectors : ndarray of shape (n, width)
     """
-    with _evaluated(module):
+    with evaluated(module):
         if layers is None:
             return pooled(call(), in_order)
         outputs = list(_outputs(call, module, layers))
@@ -123,7 +123,7 @@ def options_of(model: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _evaluated(module: Any) -> Iterator[None]:
+def evaluated(module: Any) -> Iterator[None]:
     """Without gradients, dropout and the like; a user's module is left as it was."""
     parts = list(module.modules()) if isinstance(module, nn.Module) else []
     modes = [part.training for part in parts]

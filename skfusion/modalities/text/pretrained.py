@@ -6,9 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skfusion.modalities.frozen import evaluated
 from skfusion.modalities.pretrained import Pretrained
 
 __all__ = ["PretrainedText"]
+
+
+#: How far up the layers the one lies whose tokens are averaged. Measured with MiniLM on
+#: 10,000 reviews: of 6 layers the fourth, by the log-loss of held-out ratings.
+DEPTH = 2 / 3
 
 
 class PretrainedText(Pretrained):
@@ -25,6 +36,9 @@ class PretrainedText(Pretrained):
         one vector a text. An object must not change after `fit`.
     prompt : str, default=""
         Put before every text, as some models want it ("query: ").
+    middle_layer : bool, default=True
+        Whether the mean of the tokens two thirds up the layers of a
+        `SentenceTransformer` stands beside its embedding, which has little of tone.
     revision : str or None, default=None
         Branch, tag or commit of a model on the hub.
     local_files_only : bool, default=False
@@ -64,6 +78,7 @@ class PretrainedText(Pretrained):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Pretrained._parameter_constraints,
         "prompt": [str],
+        "middle_layer": ["boolean"],
     }
     _example = "SentenceTransformer(name).save(folder)"
 
@@ -72,6 +87,7 @@ class PretrainedText(Pretrained):
         model: Any,
         *,
         prompt: str = "",
+        middle_layer: bool = True,
         revision: str | None = None,
         local_files_only: bool = False,
         batch_size: int = 32,
@@ -91,6 +107,7 @@ class PretrainedText(Pretrained):
             verbose=verbose,
         )
         self.prompt = prompt
+        self.middle_layer = middle_layer
 
     def _load(self, name: str) -> Any:
         from sentence_transformers import SentenceTransformer
@@ -117,13 +134,55 @@ class PretrainedText(Pretrained):
                 f"{type(model).__name__}."
             )
         texts = [self.prompt + cell for cell in cells]
+        layer = _middle_layer(model) if self.middle_layer else None
+        if layer is not None:
+            steps = range(0, len(texts), self.batch_size)
+            parts = [_both(model, layer, texts[i:][: self.batch_size]) for i in steps]
+            return np.concatenate(parts)
         return model.encode(texts, batch_size=self.batch_size, show_progress_bar=False)
 
     def _content(self, cell: Any) -> bytes:
-        return f"{self.prompt}\0{cell}".encode(errors="surrogatepass")
+        return f"{self.middle_layer}\0{self.prompt}\0{cell}".encode(
+            errors="surrogatepass"
+        )
 
     def _size(self, cell: Any) -> int:
         return len(cell)
 
     def blank(self) -> str:
         return "."
+
+
+def _middle_layer(model: Any) -> nn.Module | None:
+    """The layer two thirds up a `SentenceTransformer`; None of any other model."""
+    first = next(model.children(), None) if isinstance(model, nn.Module) else None
+    inner = getattr(first, "auto_model", None)
+    depth = getattr(getattr(inner, "config", None), "num_hidden_layers", 0)
+    for part in inner.modules() if depth > 1 else ():
+        if isinstance(part, nn.ModuleList) and len(part) == depth:
+            return part[round(DEPTH * depth) - 1]
+    return None
+
+
+def _both(model: Any, layer: nn.Module, texts: list[str]) -> NDArray[np.float32]:
+    """The mean of the tokens of a layer and the embedding itself, side by side."""
+    prompt = model.prompts.get(model.default_prompt_name) or ""
+    read = getattr(model, "preprocess", model.tokenize)  # its older name
+    inputs = {
+        name: x.to(model.device) if isinstance(x, Tensor) else x
+        for name, x in read([prompt + text for text in texts]).items()
+    }
+    found: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, output: Any) -> None:
+        found.append(output[0] if isinstance(output, tuple) else output)
+
+    hook = layer.register_forward_hook(keep)
+    try:
+        with evaluated(model):
+            whole = model(inputs)["sentence_embedding"]
+    finally:
+        hook.remove()
+    mask = inputs["attention_mask"].to(found[0].dtype).unsqueeze(-1)
+    middle = (found[0] * mask).sum(dim=1) / mask.sum(dim=1)
+    return torch.cat([middle, whole], dim=1).float().cpu().numpy()
