@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,10 +134,8 @@ def fit_linear(
     w: NDArray[Any],
     *,
     only: slice = slice(None),
-) -> Iterator[LinearModel]:
+) -> list[LinearModel]:
     """Linear models of every strength, weak fits first; none where rows are too few.
-
-    Each is fitted when it is asked for.
 
     Parameters
     ----------
@@ -148,7 +146,7 @@ def fit_linear(
         The strengths that are wanted.
     """
     if x.shape[0] < 10 or (task.link.is_classification and _is_constant(y)):
-        return
+        return []
     is_sparse = sparse.issparse(x)
     center = factor = np.zeros(x.shape[1], np.float32)
     components = None
@@ -163,7 +161,7 @@ def fit_linear(
             pca = PCA(width, random_state=task.seed, svd_solver="randomized").fit(x)
             components = pca.components_
             x = (x @ components.T).astype(np.float32)
-    warm = None
+    models, warm = [], None
     strengths = linear_strengths(x.shape, is_sparse, task.link.is_classification)
     for strength in strengths[only]:
         coef, intercept, warm = _solve(task, x, y, w, strength, warm)
@@ -172,7 +170,8 @@ def fit_linear(
         if not is_sparse:
             coef = factor[:, None] * coef
         model = LinearModel(coef.astype(np.float32), center, intercept)
-        yield model._replace(bias=intercept - model.at_center)
+        models.append(model._replace(bias=intercept - model.at_center))
+    return models
 
 
 def _solve(

@@ -85,7 +85,7 @@ def test_evidence_of_a_row_does_not_depend_on_the_others(form):
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix], ids=["dense", "csr"])
 def test_linear_evidence_of_classes_is_centred_and_finds_them(form):
     x = form(X - 3 * (form is sparse.csr_matrix))
-    models = list(fit_linear(CLASSES, x, Y, W))
+    models = fit_linear(CLASSES, x, Y, W)
     assert len(models) > 1
     for model in models:
         evidence = model.evidence(x)
@@ -94,7 +94,7 @@ def test_linear_evidence_of_classes_is_centred_and_finds_them(form):
 
 
 def test_linear_evidence_of_numbers_is_their_prediction():
-    model = list(fit_linear(NUMBERS, X, TARGET, W))[-1]
+    model = fit_linear(NUMBERS, X, TARGET, W)[-1]
     np.testing.assert_allclose(model.evidence(X), TARGET, atol=0.05)
 
 
@@ -109,7 +109,7 @@ def test_stronger_fits_come_later():
 def test_two_classes_are_told_apart_by_one_plane():
     task = Task(Softmax(), 2, np.log([0.5, 0.5]), 0)
     y = (X[:, 0] > 3).astype(int)
-    evidence = list(fit_linear(task, X, y, W))[-1].evidence(X)
+    evidence = fit_linear(task, X, y, W)[-1].evidence(X)
     np.testing.assert_allclose(evidence[:, 0], -evidence[:, 1], atol=1e-5)
     assert np.mean(evidence.argmax(axis=1) == y) > 0.95
 
@@ -125,8 +125,8 @@ def test_class_that_the_rows_lack_gets_no_evidence_for_or_against():
 def test_weight_of_two_is_the_row_twice(task, y):
     weight = 1.0 + (np.arange(N) < 50)
     rows = np.repeat(np.arange(N), weight.astype(int))
-    one = list(fit_linear(task, X, y, weight))
-    two = list(fit_linear(task, X[rows], y[rows], np.ones(len(rows))))
+    one = fit_linear(task, X, y, weight)
+    two = fit_linear(task, X[rows], y[rows], np.ones(len(rows)))
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a.evidence(X), b.evidence(X), atol=0.03)
 
@@ -137,9 +137,9 @@ def test_column_that_never_varies_and_few_rows_are_no_trouble():
     for model in fit_linear(CLASSES, x, Y, W):
         assert np.isfinite(model.evidence(x)).all()
         assert not model.coef[2].any()
-    assert not list(fit_linear(CLASSES, X[:5], Y[:5], W[:5]))
+    assert fit_linear(CLASSES, X[:5], Y[:5], W[:5]) == []
     same = np.zeros(N, int)
-    assert not list(fit_linear(CLASSES, X, same, W))
+    assert fit_linear(CLASSES, X, same, W) == []
 
 
 # ---------------------------------------------------------------- tables
