@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +22,7 @@ from skfusion._sklearn import (
 from skfusion.batch import Block, ModalityBatch
 from skfusion.modalities import registry
 from skfusion.modalities.base import Modality
-from skfusion.modalities.columns import numpy_column, take_rows
+from skfusion.modalities.columns import take_rows
 from skfusion.modalities.resolution import (
     Columns,
     as_table,
@@ -374,31 +374,8 @@ def _as_modality(name: str, transformer: Any) -> Modality:
     )
 
 
-# ---------------------------------------------------------------- automatic choice
-
-
 def find_modalities(X: Any) -> list[tuple[str, Any, Any]]:
     """Give each column to the first modality that detects it, the rest to a table."""
     if not hasattr(X, "columns"):
         return [("tabular", TabularModality(), slice(None))]
-    found: list[tuple[str, Any, Any]] = []
-    rest = []
-    for column in X.columns:
-        detected = registry.detect(numpy_column(X[column]))
-        if detected is None or detected is TabularModality:
-            rest.append(column)
-        else:
-            modality = detected.automatic()
-            found.append((_free_name(str(column), found), modality, column))
-    if rest:
-        found.append((_free_name("tabular", found), TabularModality(), rest))
-    return found
-
-
-def _free_name(name: str, taken: Sequence[tuple[str, Any, Any]]) -> str:
-    """A name that nested parameters and the other modalities leave free."""
-    name = name.replace("__", "_") or "column"
-    names = {other for other, _, _ in taken} | {"modalities"}
-    while name in names:
-        name += "_"
-    return name
+    return registry.name_modalities(registry.choose(X))

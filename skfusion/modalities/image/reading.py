@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from skfusion._validation import shorten
-from skfusion.modalities.base import is_absent
+from skfusion.modalities.base import Verdict, is_absent
 from skfusion.modalities.detection import are_paths, most
 
 __all__ = [
@@ -71,19 +71,24 @@ def is_encoded(cell: Any) -> bool:
     return isinstance(cell, str | os.PathLike | bytes | bytearray | memoryview)
 
 
-def are_pictures(cells: Sequence[Any]) -> bool:
+def are_pictures(cells: Sequence[Any]) -> Verdict:
     """Tell whether a sample of cells looks like pictures of one sort."""
-    if are_paths(cells, ENDINGS) or most(lambda c: isinstance(c, Image.Image), cells):
-        return True
+    if are_paths(cells, ENDINGS):
+        return Verdict(True, "names of image files")
+    if most(lambda c: isinstance(c, Image.Image), cells):
+        return Verdict(True, "PIL images")
     if most(lambda c: isinstance(c, bytes), cells):
-        return any(isinstance(c, bytes) and sides(c) is not None for c in cells[:20])
-    return most(
+        some = [c for c in cells[:20] if isinstance(c, bytes)]
+        known = any(map(sides, some))
+        return Verdict(known, "bytes of image files" if known else "")
+    arrays = most(
         lambda c: (
             isinstance(c, np.ndarray)
             and (c.ndim == 3 or (c.ndim == 2 and c.dtype == np.uint8))
         ),
         cells,
     )
+    return Verdict(arrays, "arrays of pixels" if arrays else "")
 
 
 def sides(cell: Any) -> tuple[int, int] | None:

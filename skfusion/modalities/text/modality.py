@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion._validation import shorten
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality, is_absent
+from skfusion.modalities.base import CellModality, Verdict, is_absent
 from skfusion.modalities.detection import TEXTS, looks_like, most, sample_cells
 from skfusion.modalities.meaning import Meaning
 from skfusion.modalities.text.encoder import TextEncoder
@@ -142,15 +142,21 @@ class TextModality(CellModality):
         self.on_error = on_error
 
     @classmethod
-    def detect(cls, column: Any) -> bool:
+    def detect(cls, column: Any) -> Verdict:
         """Strings that rarely repeat and have several words."""
         cells = sample_cells(column, 1000)
         texts = {cell for cell in cells if isinstance(cell, str)}
         if not most(lambda cell: isinstance(cell, str), cells):
-            return False
+            return Verdict(False, "cells of several types" if texts else "")
+        if len(texts) <= min(30, 0.5 * len(cells)):
+            found = f"{len(texts)} different strings in {len(cells)} cells"
+            return Verdict(False, found)
         words = sum(map(count_words, texts)) / len(texts)
-        several = len(texts) > min(30, 0.5 * len(cells)) and words >= 2
-        return several and looks_like(cells)[0] == TEXTS
+        if words < 2:
+            return Verdict(False, f"strings of {words:.1f} words on average")
+        form, _ = looks_like(cells)
+        found = f"strings of {words:.0f} words on average that rarely repeat"
+        return Verdict(form == TEXTS, found if form == TEXTS else f"looks like {form}")
 
     @classmethod
     def automatic(cls) -> TextModality:
