@@ -342,10 +342,10 @@ class CellModality(Modality):
 
 def is_absent(cell: Any) -> bool:
     """Tell whether a cell holds nothing: None, NaN, NaT, pd.NA or blank text."""
+    if isinstance(cell, str):
+        return not cell or cell.isspace()
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return True
-    if isinstance(cell, str):
-        return not cell.strip()
     return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
 
 

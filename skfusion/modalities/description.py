@@ -55,7 +55,8 @@ def describe(X: Any, *, modalities: Any = None) -> Description:
 
     Parameters
     ----------
-    X : DataFrame (pandas or polars) or array-like of shape (n_samples, n_features)
+    X : DataFrame (pandas or polars), dict of columns, or array-like of shape \
+            (n_samples, n_features)
     modalities : ModalityTransformer, list of (name, transformer, columns), or None
         Modalities of your own, as in `FusionClassifier`; None, the default, is the
         automatic choice.
@@ -99,14 +100,14 @@ def describe(X: Any, *, modalities: Any = None) -> Description:
     ...     "state": ["new", "used"] * 20,
     ... })
     >>> skfusion.describe(df)
-    note: text in modality 'note'; 100% present, 40 distinct values
+    note: text in modality 'note'; 100% present, 40 distinct
         reason: strings of 4 words on average that rarely repeat
         example: 'chair 0 is torn'
-    price: number in modality 'tabular'; 100% present, 40 distinct values
+    price: number in modality 'tabular'; 100% present, 40 distinct
         reason: numbers written as text with '$'
         example: '$0.50'
-    state: category in modality 'tabular'; 100% present, 2 distinct values
-        reason: 2 different strings in 40 cells
+    state: category in modality 'tabular'; 100% present, 2 distinct
+        reason: strings that repeat: 2 distinct in 40 cells looked at
         example: 'new'
     """
     X = _as_frame(X)
@@ -143,11 +144,12 @@ def describe(X: Any, *, modalities: Any = None) -> Description:
 
 def _as_frame(X: Any) -> Any:
     """A frame as it is; rows as `fit` reads them, their columns by position."""
-    if not (hasattr(X, "columns") and hasattr(X, "shape")):
-        numeric = isinstance(X, Mapping) or is_numeric(X)
-        X = pd.DataFrame(
-            check_array(X, ensure_all_finite=False) if numeric else object_rows(X)
-        )
+    if isinstance(X, Mapping):
+        X = pd.DataFrame(X)
+    elif not (hasattr(X, "columns") and hasattr(X, "shape")):
+        numeric = is_numeric(X)
+        X = check_array(X, ensure_all_finite=False) if numeric else object_rows(X)
+        X = pd.DataFrame(X)
     check_frame(X)
     return X
 
@@ -164,21 +166,18 @@ def _taken_for(
         kind, reason, remarks = modality.describe_column(column)
     except CELL_ERRORS as error:
         return modality.short_name or "", "", [f"fit would refuse it: {error}"]
-    if not given:
-        return kind, reason or choice.reason, remarks
-    reason = reason or "as the modalities say"
-    return (
-        kind,
-        reason if type(modality) is automatic else f"{reason}; {instead}",
-        remarks,
-    )
+    if given:
+        reason = reason or "as `modalities` says"
+        if type(modality) is not automatic:
+            reason += f"; {instead}"
+    return kind, reason or choice.reason, remarks
 
 
 def _facts(column: pd.Series) -> tuple[float, int | None, str, list[str]]:
     """Share of present cells, number of values, an example, and what is odd."""
     here = column.notna().to_numpy()
     if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
-        here = np.array([not is_absent(cell) for cell in column])
+        here = np.array([not is_absent(cell) for cell in column.tolist()])
     n_present, n = int(here.sum()), len(column)
     if n_present == 0:
         return 0.0, 0, "", ["it holds nothing"]
@@ -211,7 +210,7 @@ def _count_distinct(cells: pd.Series) -> int | None:
 
 def _has_no_gap(cells: pd.Series) -> bool:
     """Whether numbers that differ are all whole ones from the least to the largest."""
-    if not pd.api.types.is_numeric_dtype(cells.dtype):
+    if cells.dtype.kind not in "iuf":
         return False
     low, high = cells.min(), cells.max()
     return bool(high - low == len(cells) - 1 and (cells % 1 == 0).all())
@@ -228,10 +227,8 @@ def _example(cell: Any) -> str:
 def _paragraph(column: Any, row: pd.Series) -> str:
     """A row of a description in lines of 88 characters."""
     where = f" in modality {row.modality!r}" if row.modality else "not used"
-    distinct = (
-        "" if pd.isna(row.n_distinct) else f", {row.n_distinct:,} distinct values"
-    )
-    lines = [f"{column}: {row.kind}{where}; {row.present:.0%} present{distinct}"]
+    distinct = "" if pd.isna(row.n_distinct) else f", {row.n_distinct:,} distinct"
+    lines = [f"{column}: {row.kind}{where}; {100 * row.present:.3g}% present{distinct}"]
     for label in ("reason", "example", "warning"):
         if row[label]:
             lines += textwrap.wrap(

@@ -154,7 +154,7 @@ def frame_from(
     for part, found in zip(parts, placed, strict=True):
         at = np.arange(len(frame)) if found is None else found
         cells = [part.cells[i] if i >= 0 else None for i in at]
-        frame[part.name] = cells if part.kind == "text" else _objects(cells)
+        frame[part.name] = _column(cells, frame.index, texts=part.kind == "text")
         _tell_of_misfits(part, at, frame.index)
         if return_y and labels is None and part.folder is not None:
             labels = pd.Series(_classes(part, at), index=frame.index, name="y")
@@ -361,9 +361,11 @@ def _check_names(frame: pd.DataFrame, names: list[str]) -> None:
         )
 
 
-def _objects(cells: list[Any]) -> NDArray[np.object_]:
+def _column(cells: list[Any], index: pd.Index, *, texts: bool) -> pd.Series:
     """Cells as they are: pandas would take arrays apart."""
+    if texts:
+        return pd.Series(cells, index=index)
     out = np.empty(len(cells), dtype=object)
     for i, cell in enumerate(cells):
         out[i] = cell
-    return out
+    return pd.Series(out, index=index, dtype=object)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from skfusion._sklearn import (
     VisualBlock,
     one_task,
 )
+from skfusion._validation import shorten
 from skfusion.batch import Block, ModalityBatch
 from skfusion.modalities import registry
 from skfusion.modalities.base import Modality
@@ -306,20 +307,30 @@ class ModalityTransformer(CallbackSupportMixin, TransformerMixin, BaseCompositio
         return tags
 
     def _sk_visual_block_(self) -> VisualBlock:
-        triples: Iterable[tuple[str, Any, Any]] = (
-            self.modalities_ if hasattr(self, "modalities_") else self.modalities or ()
-        )
-        triples = list(triples)
-        if not triples:
-            return VisualBlock("single", self, names="ModalityTransformer")
-        return VisualBlock(
-            "parallel",
-            [transformer for _, transformer, _ in triples],
-            names=[name for name, _, _ in triples],
-            name_details=[
-                c.names if isinstance(c, Columns) else c for _, _, c in triples
-            ],
-        )
+        return self._branches({})
+
+    def _branches(self, encoders: Mapping[str, Any]) -> VisualBlock:
+        """The modalities side by side, each with its columns, and its encoder below."""
+        fitted = hasattr(self, "modalities_")
+        triples: Any = self.modalities_ if fitted else self.modalities
+        if not _are_triples(triples) or not triples:
+            return VisualBlock(
+                "single",
+                self,
+                names=type(self).__name__,
+                name_caption="finds the modalities in fit",
+                name_details=str(self),
+            )
+        shown, names, columns = [], [], []
+        for name, modality, where in triples:
+            if isinstance(modality, TransformerModality) and fitted:
+                modality = modality.transformer_
+            below = [modality, encoders[name]] if name in encoders else [modality]
+            shown.append(VisualBlock("serial", below, dash_wrapped=False))
+            columns.append(where.names if isinstance(where, Columns) else where)
+            read = _short(columns[-1])
+            names.append(name if read == name else f"{name}: {read}")
+        return VisualBlock("parallel", shown, names=names, name_details=columns)
 
 
 # ---------------------------------------------------------------- triples
@@ -379,3 +390,11 @@ def find_modalities(X: Any) -> list[tuple[str, Any, Any]]:
     if not hasattr(X, "columns"):
         return [("tabular", TabularModality(), slice(None))]
     return registry.name_modalities(registry.choose(X))
+
+
+def _short(columns: Any) -> str:
+    """The first columns of a modality, for its diagram."""
+    if not isinstance(columns, list | tuple):
+        return shorten(columns, 30) if not isinstance(columns, str) else columns[:30]
+    more = f" and {len(columns) - 2} more" if len(columns) > 2 else ""
+    return ", ".join(str(c)[:20] for c in columns[:2]) + more

@@ -17,9 +17,12 @@ from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
 from skfusion.modalities.base import Modality, Verdict
 from skfusion.modalities.columns import read_columns
-from skfusion.modalities.detection import plain_cells
 from skfusion.modalities.scaling import learn_scale, smooth_clip
-from skfusion.modalities.tabular.describing import describe_column
+from skfusion.modalities.tabular.describing import (
+    describe_column,
+    detect_text,
+    remark_unique,
+)
 from skfusion.modalities.tabular.encoder import (
     CategoryTokens,
     NumberTokens,
@@ -27,14 +30,12 @@ from skfusion.modalities.tabular.encoder import (
     bin_edges,
     grouping,
 )
-from skfusion.modalities.tabular.parsing import learn_text
 from skfusion.modalities.tabular.reading import (
     Parts,
     count_labels,
     learn_column,
     read_codes,
     read_parts,
-    remark_unique,
     stack_parts,
 )
 from skfusion.network import Encoder
@@ -152,8 +153,7 @@ class TabularModality(Modality):
     @classmethod
     def detect(cls, column: Any) -> Verdict:
         """Text that holds numbers or dates; what nothing detects is a table anyway."""
-        form, reason = learn_text(plain_cells(column))
-        return Verdict(form is not None, reason)
+        return detect_text(column)
 
     def describe_column(self, column: pd.Series) -> tuple[str, str, list[str]]:
         """The kind as in `kinds_`, and why; what shows before any fit."""

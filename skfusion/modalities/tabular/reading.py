@@ -20,7 +20,7 @@ from skfusion.modalities.columns import (
     read_numbers,
     row_label,
 )
-from skfusion.modalities.detection import looks_like, plain_cells
+from skfusion.modalities.detection import plain_cells
 from skfusion.modalities.tabular.parsing import (
     DateText,
     NumberText,
@@ -32,12 +32,12 @@ __all__ = [
     "DateColumn",
     "NumberColumn",
     "Parts",
+    "Remark",
     "count_labels",
     "key_column",
     "learn_column",
     "read_codes",
     "read_parts",
-    "remark_unique",
     "stack_parts",
 ]
 
@@ -56,9 +56,6 @@ _NUMBERS = frozenset(
     {"boolean", "decimal", "floating", "integer", "integer-na", "mixed-integer-float"}
     | {"time", "timedelta", "timedelta64"}
 )
-
-#: From so many cells on, categories that hardly ever repeat are told of.
-_ENOUGH = 10
 
 #: Numbers of the rows, under their column and the part of a date that they are.
 Parts = dict[tuple[Any, str], NDArray[np.float64]]
@@ -335,18 +332,6 @@ def count_labels(column: pd.Series) -> tuple[pd.Series, int]:
     frequency = labels.value_counts().sort_index()
     frequency = frequency.sort_values(ascending=False, kind="stable")
     return frequency, int(labels.isna().sum())
-
-
-def remark_unique(column: pd.Series, frequency: pd.Series, remark: Remark) -> None:
-    """Tell of categories that hardly ever repeat, and what they look like."""
-    once, total = int((frequency == 1).sum()), int(frequency.sum())
-    if total >= _ENOUGH and once > 0.8 * total:
-        form, remedy = looks_like(list(frequency.index))
-        remark(
-            f"{once} of {total} cells of column {shorten(column.name)} hold a value "
-            "that no other row has, so that it says next to nothing as a category; it "
-            f"looks like {form} ({remedy})"
-        )
 
 
 def read_codes(

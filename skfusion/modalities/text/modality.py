@@ -149,8 +149,8 @@ class TextModality(CellModality):
         if not most(lambda cell: isinstance(cell, str), cells):
             return Verdict(False, "cells of several types" if texts else "")
         if len(texts) <= min(30, 0.5 * len(cells)):
-            found = f"{len(texts)} different strings in {len(cells)} cells"
-            return Verdict(False, found)
+            repeat = f"{len(texts)} distinct in {len(cells)} cells looked at"
+            return Verdict(False, f"strings that repeat: {repeat}")
         words = sum(map(count_words, texts)) / len(texts)
         if words < 2:
             return Verdict(False, f"strings of {words:.1f} words on average")
