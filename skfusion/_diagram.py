@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from skfusion._sklearn import VisualBlock
@@ -12,46 +11,31 @@ from skfusion.network import FusionNetwork
 __all__ = ["diagram"]
 
 
-def diagram(
-    modalities: Any,
-    rule: Any,
-    networks: Sequence[FusionNetwork] = (),
-    names: Sequence[str] = (),
-    n_rows: int = 0,
-) -> VisualBlock:
-    """Draw an estimator.
+def diagram(estimator: Any, rule: Any) -> VisualBlock:
+    """Draw an estimator; once it is fitted, with the sizes of its networks.
 
-    Parameters
-    ----------
-    modalities : ModalityTransformer, list, or None
-        None where the step before makes the batch, or where nothing is fitted yet.
-    rule : Fusion
-    networks : sequence of FusionNetwork
-        None of them before the fit.
-    names : sequence of str
-        The modalities in the user's order; the networks have them sorted.
-    n_rows : int
-        Rows of the fit.
+    Where the step before makes the batch, there are encoders and no transformer.
     """
-    if not networks:
+    if not estimator.__sklearn_is_fitted__():
+        modalities = estimator.modalities
         if not isinstance(modalities, ModalityTransformer):
             modalities = ModalityTransformer(modalities)
         return VisualBlock("serial", [modalities, rule], names=["modalities", "fusion"])
+    networks, names = estimator.networks_, estimator.modality_names_
     network = networks[0]
     encoders = {name: _encoder(network, sorted(names).index(name)) for name in names}
-    if isinstance(modalities, ModalityTransformer):
-        branches = modalities._branches(encoders)
+    if hasattr(estimator, "modalities_"):
+        branches = estimator.modalities_._branches(encoders)
     else:
-        branches = VisualBlock(
-            "parallel", list(encoders.values()), names=list(encoders)
-        )
+        blocks = list(encoders.values())
+        branches = VisualBlock("parallel", blocks, names=list(encoders))
     n = sum(p.numel() for p in network.parameters())
-    several = f"{len(networks)} networks of " if len(networks) > 1 else "a network of "
+    several = f"{len(networks)} networks" if len(networks) > 1 else "a network"
     fused = VisualBlock(
         "single",
         rule,
         names=type(rule).__name__,
-        name_caption=f"{n_rows:,} rows, {several}{n:,} parameters",
+        name_caption=f"{estimator._rows.n_rows:,} rows, {several} of {n:,} parameters",
         name_details="\n".join(f"{k}={v!r}" for k, v in rule.get_params().items()),
     )
     return VisualBlock("serial", [branches, fused], names=["modalities", "fusion"])

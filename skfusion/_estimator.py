@@ -500,8 +500,4 @@ class BaseFusion(Callbacks, BaseEstimator, ABC):
 
     def _sk_visual_block_(self) -> VisualBlock:
         rule = FUSIONS[self.fusion]() if isinstance(self.fusion, str) else self.fusion
-        if not self.__sklearn_is_fitted__():
-            return diagram(self.modalities, rule)
-        given = getattr(self, "modalities_", None)
-        names, n_rows = self.modality_names_, self._rows.n_rows
-        return diagram(given, rule, self.networks_, names, n_rows)
+        return diagram(self, rule)

@@ -96,6 +96,7 @@ def test_reasons_are_those_of_the_detection(frame, column, part):
     [
         ("id", "number the rows"),
         ("sku", "no other row has"),
+        ("zip", "pandas.to_numeric"),
         ("const", "constant"),
         ("nothing", "nothing"),
         ("rare", "only 2 of 60"),

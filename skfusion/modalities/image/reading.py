@@ -61,9 +61,7 @@ UPRIGHT = {
 REMEDY = "pass pictures as (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)."
 
 
-def holds_nothing(cell: Any) -> bool:
-    """Tell whether a cell is absent: None, NaN, NaT, pd.NA or blank text."""
-    return is_absent(cell) or (isinstance(cell, str) and not cell.strip())
+holds_nothing = is_absent
 
 
 def is_encoded(cell: Any) -> bool:
@@ -78,17 +76,16 @@ def are_pictures(cells: Sequence[Any]) -> Verdict:
     if most(lambda c: isinstance(c, Image.Image), cells):
         return Verdict(True, "PIL images")
     if most(lambda c: isinstance(c, bytes), cells):
-        some = [c for c in cells[:20] if isinstance(c, bytes)]
-        known = any(map(sides, some))
-        return Verdict(known, "bytes of image files" if known else "")
-    arrays = most(
+        known = any(isinstance(c, bytes) and sides(c) is not None for c in cells[:20])
+        return Verdict(known, "bytes of image files" * known)
+    known = most(
         lambda c: (
             isinstance(c, np.ndarray)
             and (c.ndim == 3 or (c.ndim == 2 and c.dtype == np.uint8))
         ),
         cells,
     )
-    return Verdict(arrays, "arrays of pixels" if arrays else "")
+    return Verdict(known, "arrays of pixels" * known)
 
 
 def sides(cell: Any) -> tuple[int, int] | None:

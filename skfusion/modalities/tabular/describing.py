@@ -10,7 +10,7 @@ from skfusion._validation import shorten
 from skfusion.modalities.base import Verdict
 from skfusion.modalities.columns import read_numbers
 from skfusion.modalities.detection import looks_like, plain_cells
-from skfusion.modalities.tabular.parsing import learn_text
+from skfusion.modalities.tabular.parsing import CODES, learn_text
 from skfusion.modalities.tabular.reading import (
     DateColumn,
     NumberColumn,
@@ -44,6 +44,10 @@ def describe_column(column: pd.Series) -> tuple[str, str, list[str]]:
     """
     kind, reader, reason = learn_column(column)
     remarks: list[str] = []
+    if reason == CODES:
+        remarks.append(
+            "numbers that stay categories (to change that, pass pandas.to_numeric(column))"
+        )
     if kind == "category":
         remark_unique(column, count_labels(column)[0], remarks.append)
     elif isinstance(reader, NumberColumn) and reader.text is None:

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from skfusion.modalities.detection import nearly_all
 
-__all__ = ["DateText", "NumberText", "is_marker", "learn_text"]
+__all__ = ["CODES", "DateText", "NumberText", "is_marker", "learn_text"]
 
+#: What is said of text that could hold numbers, and is not read so.
+CODES = "whole numbers written as text that may be codes"
 #: What people write where they know nothing.
 _MARKERS = frozenset(
     (
@@ -65,7 +67,7 @@ def learn_text(cells: Sequence[Any]) -> tuple[NumberText | DateText | None, str]
     dates = DateText.learn(cells)
     if dates is not None:
         return dates, dates.words
-    return None, "whole numbers written as text that may be codes" * are_codes
+    return None, CODES * are_codes
 
 
 # ---------------------------------------------------------------- numbers

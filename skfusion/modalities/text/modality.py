@@ -17,7 +17,7 @@ from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion._validation import shorten
 from skfusion.batch import Block
 from skfusion.modalities.base import CellModality, Verdict, is_absent
-from skfusion.modalities.detection import TEXTS, looks_like, most, sample_cells
+from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.meaning import Meaning
 from skfusion.modalities.text.encoder import TextEncoder
 from skfusion.modalities.text.features import TextFeatures
@@ -25,8 +25,8 @@ from skfusion.modalities.text.pretrained import PretrainedText
 from skfusion.modalities.text.reading import (
     SEPARATOR,
     Tokens,
+    are_texts,
     clean,
-    count_words,
     split_words,
     tokenise,
 )
@@ -144,19 +144,7 @@ class TextModality(CellModality):
     @classmethod
     def detect(cls, column: Any) -> Verdict:
         """Strings that rarely repeat and have several words."""
-        cells = sample_cells(column, 1000)
-        texts = {cell for cell in cells if isinstance(cell, str)}
-        if not most(lambda cell: isinstance(cell, str), cells):
-            return Verdict(False, "cells of several types" if texts else "")
-        if len(texts) <= min(30, 0.5 * len(cells)):
-            repeat = f"{len(texts)} distinct in {len(cells)} cells looked at"
-            return Verdict(False, f"strings that repeat: {repeat}")
-        words = sum(map(count_words, texts)) / len(texts)
-        if words < 2:
-            return Verdict(False, f"strings of {words:.1f} words on average")
-        form, _ = looks_like(cells)
-        found = f"strings of {words:.0f} words on average that rarely repeat"
-        return Verdict(form == TEXTS, found if form == TEXTS else f"looks like {form}")
+        return are_texts(sample_cells(column, 1000))
 
     @classmethod
     def automatic(cls) -> TextModality:
