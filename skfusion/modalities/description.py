@@ -55,8 +55,7 @@ def describe(X: Any, *, modalities: Any = None) -> Description:
 
     Parameters
     ----------
-    X : DataFrame (pandas or polars), dict of columns, or array-like of shape \
-            (n_samples, n_features)
+    X : DataFrame (pandas or polars), dict of columns, or array of n_samples rows
     modalities : ModalityTransformer, list of (name, transformer, columns), or None
         Modalities of your own, as in `FusionClassifier`; None, the default, is the
         automatic choice.

@@ -67,29 +67,22 @@ class Part:
         """The files whose path ends with a key, with or without their ending."""
         if isinstance(key, float | np.floating) and float(key).is_integer():
             key = int(key)  # whole numbers in a column with missing ones
-        text = (
-            ""
-            if is_absent(key)
-            else os.fspath(key)
-            if isinstance(key, os.PathLike)
-            else str(key)
-        )
+        text = "" if is_absent(key) else str(key)
         wanted = PurePath(text.strip().replace("\\", "/")).parts
-        if not wanted or self.folder is None:
+        if not wanted or not self._ends(1).get(wanted[-1:]):
             return []
-        if len(wanted) not in self.ends:
-            self.ends[len(wanted)] = self._ends(len(wanted))
-        return self.ends[len(wanted)].get(wanted, [])
+        return self._ends(len(wanted)).get(wanted, [])
 
     def _ends(self, n: int) -> dict[tuple[str, ...], list[int]]:
         """The last n names of each path, with and without the ending."""
-        assert self.folder is not None
-        above, ends = self.folder.resolve(), defaultdict(list)
-        for i, file in enumerate(self.files):
-            *folders, name = (above / file).parts[-n:]
-            for form in {name, PurePath(name).stem}:
-                ends[*folders, form].append(i)
-        return ends
+        if n not in self.ends and self.folder is not None:
+            above, ends = self.folder.resolve(), defaultdict(list)
+            for i, file in enumerate(self.files):
+                *folders, name = (above / file).parts[-n:]
+                for form in {name, PurePath(name).stem}:
+                    ends[*folders, form].append(i)
+            self.ends[n] = ends
+        return self.ends.get(n, {})
 
 
 def just_counts(index: pd.Index) -> bool:

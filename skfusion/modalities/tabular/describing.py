@@ -46,7 +46,7 @@ def describe_column(column: pd.Series) -> tuple[str, str, list[str]]:
     remarks: list[str] = []
     if reason == CODES:
         remarks.append(
-            "numbers that stay categories (to change that, pass pandas.to_numeric(column))"
+            "numbers that stay categories (to change that: pandas.to_numeric(column))"
         )
     if kind == "category":
         remark_unique(column, count_labels(column)[0], remarks.append)
