@@ -28,6 +28,7 @@ from skfusion._defaults import (
     automatic_corruption,
     automatic_folds,
 )
+from skfusion._diagram import diagram
 from skfusion._sklearn import (
     Interval,
     StrOptions,
@@ -498,8 +499,5 @@ class BaseFusion(Callbacks, BaseEstimator, ABC):
         return tags
 
     def _sk_visual_block_(self) -> VisualBlock:
-        modalities: Any = getattr(self, "modalities_", self.modalities)
-        if not isinstance(modalities, ModalityTransformer):
-            modalities = ModalityTransformer(modalities)
         rule = FUSIONS[self.fusion]() if isinstance(self.fusion, str) else self.fusion
-        return VisualBlock("serial", [modalities, rule], names=["modalities", "fusion"])
+        return diagram(self, rule)

@@ -22,7 +22,7 @@ FLOORS = [
     {"_estimator"},
     {"_callbacks"},
     {"_warm_start"},
-    {"_card"},
+    {"_card", "_diagram"},
     {"_explanations"},
     {"evidence"},
     {"training"},

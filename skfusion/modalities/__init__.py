@@ -2,7 +2,7 @@
 
 from skfusion.modalities import registry
 from skfusion.modalities.audio import AudioModality, PretrainedAudio
-from skfusion.modalities.base import Modality
+from skfusion.modalities.base import Modality, Verdict
 from skfusion.modalities.estimator import EstimatorModality
 from skfusion.modalities.image import ImageModality, PretrainedImage
 from skfusion.modalities.series import SeriesModality
@@ -26,6 +26,7 @@ __all__ = [
     "TextModality",
     "TransformerModality",
     "VectorModality",
+    "Verdict",
 ]
 
 # Short names and automatic detection work for whatever is exported here.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,17 @@ from skfusion.batch import Block
 from skfusion.modalities.columns import numpy_column
 from skfusion.network import Encoder
 
-__all__ = ["CellModality", "Modality", "is_absent"]
+__all__ = ["CellModality", "Modality", "Verdict", "is_absent"]
+
+
+class Verdict(NamedTuple):
+    """Whether a column is a modality's, and in words why it is, or why not."""
+
+    detected: bool
+    reason: str
+
+    def __bool__(self) -> bool:
+        return self.detected
 
 
 class Modality(TransformerMixin, BaseEstimator, ABC):
@@ -52,7 +62,7 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
     detection_rank: ClassVar[int] = 0
 
     @classmethod
-    def detect(cls, column: Any) -> bool:
+    def detect(cls, column: Any) -> bool | Verdict:
         """Whether the automatic choice gives a column to this modality.
 
         Parameters
@@ -62,8 +72,9 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
 
         Returns
         -------
-        detected : bool
-            False by default: the modality must be asked for.
+        detected : bool or Verdict
+            A `Verdict` says why as well. False by default: the modality must be asked
+            for.
         """
         return False
 
@@ -71,6 +82,19 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
     def automatic(cls) -> Modality:
         """What the automatic choice makes: the modality with its defaults."""
         return cls()
+
+    def describe_column(self, column: pd.Series) -> tuple[str, str, list[str]]:
+        """What a column is to this modality, before any fit.
+
+        Returns
+        -------
+        kind : str
+        reason : str
+            Why it is taken for that, where `detect` does not say it already.
+        remarks : list of str
+            What a user should know of its cells.
+        """
+        return self.short_name or type(self).__name__, "", []
 
     @abstractmethod
     def transform(self, X: Any) -> Block:
@@ -318,10 +342,10 @@ class CellModality(Modality):
 
 def is_absent(cell: Any) -> bool:
     """Tell whether a cell holds nothing: None, NaN, NaT, pd.NA or blank text."""
+    if isinstance(cell, str):
+        return not cell or cell.isspace()
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return True
-    if isinstance(cell, str):
-        return not cell.strip()
     return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
 
 

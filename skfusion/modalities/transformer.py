@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -19,10 +19,11 @@ from skfusion._sklearn import (
     VisualBlock,
     one_task,
 )
+from skfusion._validation import shorten
 from skfusion.batch import Block, ModalityBatch
 from skfusion.modalities import registry
 from skfusion.modalities.base import Modality
-from skfusion.modalities.columns import numpy_column, take_rows
+from skfusion.modalities.columns import take_rows
 from skfusion.modalities.resolution import (
     Columns,
     as_table,
@@ -306,20 +307,30 @@ class ModalityTransformer(CallbackSupportMixin, TransformerMixin, BaseCompositio
         return tags
 
     def _sk_visual_block_(self) -> VisualBlock:
-        triples: Iterable[tuple[str, Any, Any]] = (
-            self.modalities_ if hasattr(self, "modalities_") else self.modalities or ()
-        )
-        triples = list(triples)
-        if not triples:
-            return VisualBlock("single", self, names="ModalityTransformer")
-        return VisualBlock(
-            "parallel",
-            [transformer for _, transformer, _ in triples],
-            names=[name for name, _, _ in triples],
-            name_details=[
-                c.names if isinstance(c, Columns) else c for _, _, c in triples
-            ],
-        )
+        return self._branches({})
+
+    def _branches(self, encoders: Mapping[str, Any]) -> VisualBlock:
+        """The modalities side by side, each with its columns, and its encoder below."""
+        fitted = hasattr(self, "modalities_")
+        triples: Any = self.modalities_ if fitted else self.modalities
+        if not _are_triples(triples) or not triples:
+            return VisualBlock(
+                "single",
+                self,
+                names=type(self).__name__,
+                name_caption="finds the modalities in fit",
+                name_details=str(self),
+            )
+        shown, names, columns = [], [], []
+        for name, modality, where in triples:
+            if isinstance(modality, TransformerModality) and fitted:
+                modality = modality.transformer_
+            below = [modality, encoders[name]] if name in encoders else [modality]
+            shown.append(VisualBlock("serial", below, dash_wrapped=False))
+            columns.append(where.names if isinstance(where, Columns) else where)
+            read = _short(columns[-1])
+            names.append(name if read == name else f"{name}: {read}")
+        return VisualBlock("parallel", shown, names=names, name_details=columns)
 
 
 # ---------------------------------------------------------------- triples
@@ -374,31 +385,16 @@ def _as_modality(name: str, transformer: Any) -> Modality:
     )
 
 
-# ---------------------------------------------------------------- automatic choice
-
-
 def find_modalities(X: Any) -> list[tuple[str, Any, Any]]:
     """Give each column to the first modality that detects it, the rest to a table."""
     if not hasattr(X, "columns"):
         return [("tabular", TabularModality(), slice(None))]
-    found: list[tuple[str, Any, Any]] = []
-    rest = []
-    for column in X.columns:
-        detected = registry.detect(numpy_column(X[column]))
-        if detected is None or detected is TabularModality:
-            rest.append(column)
-        else:
-            modality = detected.automatic()
-            found.append((_free_name(str(column), found), modality, column))
-    if rest:
-        found.append((_free_name("tabular", found), TabularModality(), rest))
-    return found
+    return registry.name_modalities(registry.choose(X))
 
 
-def _free_name(name: str, taken: Sequence[tuple[str, Any, Any]]) -> str:
-    """A name that nested parameters and the other modalities leave free."""
-    name = name.replace("__", "_") or "column"
-    names = {other for other, _, _ in taken} | {"modalities"}
-    while name in names:
-        name += "_"
-    return name
+def _short(columns: Any) -> str:
+    """The first columns of a modality, for its diagram."""
+    if not isinstance(columns, list | tuple):
+        return shorten(columns, 30) if not isinstance(columns, str) else columns[:30]
+    more = f" and {len(columns) - 2} more" if len(columns) > 2 else ""
+    return ", ".join(str(c)[:20] for c in columns[:2]) + more

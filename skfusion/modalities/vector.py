@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from skfusion._sklearn import StrOptions, fit_context
 from skfusion._validation import shorten
 from skfusion.batch import Block
-from skfusion.modalities.base import Modality, is_absent
+from skfusion.modalities.base import Modality, Verdict, is_absent
 from skfusion.modalities.columns import (
     CELL_ERRORS,
     cell_error,
@@ -95,10 +95,12 @@ class VectorModality(Modality):
         return tags
 
     @classmethod
-    def detect(cls, column: Any) -> bool:
+    def detect(cls, column: Any) -> Verdict:
         """Lists or arrays of numbers of one dimension and one length."""
-        cells = numeric_cells(column)
-        return bool(cells) and len({c.shape for c in cells}) == 1 and cells[0].ndim == 1
+        shapes = {c.shape for c in numeric_cells(column)}
+        if len(shapes) != 1 or len(shape := shapes.pop()) != 1:
+            return Verdict(False, "")
+        return Verdict(True, f"lists or arrays of {shape[0]} numbers each")
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> VectorModality:

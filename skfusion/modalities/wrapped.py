@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
@@ -67,6 +68,10 @@ class TransformerModality(Modality):
         tags.target_tags.required = inner.target_tags.required
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    def describe_column(self, column: pd.Series) -> tuple[str, str, list[str]]:
+        """It is what the transformer makes of it."""
+        return type(self.transformer).__name__, "", []
 
     def fit(self, X: Any, y: Any = None) -> TransformerModality:
         """Fit a clone of the transformer, and the scales of its output.

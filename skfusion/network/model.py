@@ -101,12 +101,19 @@ class FusionNetwork(nn.Module):
         self.fusion = fusion
         self.register_buffer("prior", prior)
         self.token_means: dict[int, Tensor] = {}
+        self.n_tokens: dict[int, int] = {}
 
     def encoder_parameters(self, m: int) -> list[nn.Parameter]:
         """What shapes the knowledge of modality m, below its head, and may learn."""
         attention: Any = self.attentions[m]
         parts = (self.encoders[m], attention.gate, attention.score)
         return [p for part in parts for p in part.parameters() if p.requires_grad]
+
+    def branch_size(self, m: int) -> tuple[int, int, int]:
+        """Tokens of modality m in a row, their width D, and the branch's parameters."""
+        parts = (self.encoders[m], self.attentions[m], self.norms[m])
+        n = sum(p.numel() for part in parts for p in part.parameters())
+        return self.n_tokens.get(m, 0), self.d_model, n
 
     def forward(
         self,
@@ -206,10 +213,15 @@ class FusionNetwork(nn.Module):
 
     @torch.no_grad()
     def learn_token_means(self, output: NetworkOutput) -> None:
-        """Learn from rows what tokens that all rows have add on average."""
+        """Learn from rows what tokens that all rows have add on average.
+
+        Also how many tokens a row has at most.
+        """
         for m, tokens in enumerate(output.tokens):
             encoder: Any = self.encoders[m]
             here = output.present[:, m]
+            most = int(tokens.mask[here].sum(dim=1).max()) if bool(here.any()) else 0
+            self.n_tokens[m] = max(most, self.n_tokens.get(m, 0))
             if encoder.same_tokens and bool(here.any()):
                 self.token_means.pop(m, None)
                 added = self.token_contributions(m, tokens)[here]

@@ -62,13 +62,13 @@ KINDS = [
 def test_a_single_odd_cell_changes_nothing(values, kind, odd):
     for at in (0, 7):
         column = cells([*values[:at], odd, *values[at + 1 :]])
-        assert registry.detect(column) is kind
+        assert registry.detect(column).modality is kind
 
 
 @pytest.mark.parametrize(("values", "kind"), KINDS, ids=lambda v: str(v)[:30])
 def test_blank_cells_are_skipped_however_many(values, kind):
     column = cells([*[""] * 200, *[None] * 200, *values, *[" "] * 200])
-    assert registry.detect(column) is kind
+    assert registry.detect(column).modality is kind
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,11 @@ def test_blank_cells_are_skipped_however_many(values, kind):
     ids=["Chinese", "Japanese", "Thai", "Khmer", "Lao", "Burmese", "Tibetan"],
 )
 def test_scripts_without_spaces_are_text(make):
-    assert registry.detect(pd.Series([make(i) for i in range(N)])) is TextModality
+    assert (
+        registry.detect(pd.Series([make(i) for i in range(N)])).modality is TextModality
+    )
     few = pd.Series([make(i % 4) for i in range(N)])
-    assert registry.detect(few) is None
+    assert registry.detect(few).modality is None
 
 
 @pytest.mark.parametrize(
@@ -102,11 +104,11 @@ def test_scripts_without_spaces_are_text(make):
     ids=lambda v: str(v[0]),
 )
 def test_what_nothing_reads_is_a_category(column):
-    assert registry.detect(pd.Series(column)) is None
+    assert registry.detect(pd.Series(column)).modality is None
 
 
 def test_texts_of_category_type_are_texts():
-    assert registry.detect(pd.Series(pd.Categorical(TEXTS))) is TextModality
+    assert registry.detect(pd.Series(pd.Categorical(TEXTS))).modality is TextModality
 
 
 def test_numbers_among_texts_are_absent_with_one_warning():

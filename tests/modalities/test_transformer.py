@@ -586,7 +586,7 @@ def test_kind_is_found_from_the_cells(column, kind):
 def test_of_modalities_that_want_a_column_the_first_by_rank_gets_it(column, kinds):
     known = registry.by_short_name()
     assert {name for name in known if known[name].detect(column)} == set(kinds)
-    assert registry.detect(column) is known[kinds[0]]
+    assert registry.detect(column).modality is known[kinds[0]]
 
 
 def test_bytes_of_pictures_and_sounds_are_told_apart():
@@ -596,10 +596,10 @@ def test_bytes_of_pictures_and_sounds_are_told_apart():
         return file.getvalue()
 
     for form in ("PNG", "JPEG", "WEBP", "BMP"):  # WEBP begins as WAV does
-        assert registry.detect(cells(*[encoded(form)] * 4)) is ImageModality
+        assert registry.detect(cells(*[encoded(form)] * 4)).modality is ImageModality
     file = io.BytesIO()
     soundfile.write(file, np.zeros(800), 8000, format="WAV")
-    assert registry.detect(cells(*[file.getvalue()] * 4)) is AudioModality
+    assert registry.detect(cells(*[file.getvalue()] * 4)).modality is AudioModality
 
 
 def test_what_no_modality_detects_becomes_one_table(frame):

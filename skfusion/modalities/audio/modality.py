@@ -36,7 +36,7 @@ from skfusion.modalities.audio.reading import (
     mel_filters,
     probe,
 )
-from skfusion.modalities.base import CellModality
+from skfusion.modalities.base import CellModality, Verdict
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.meaning import Meaning
 from skfusion.network import Encoder
@@ -152,10 +152,9 @@ class AudioModality(CellModality):
         self.on_error = on_error
 
     @classmethod
-    def detect(cls, column: Any) -> bool:
+    def detect(cls, column: Any) -> Verdict:
         """Tuples (samples, rate), names of sound files, or their bytes."""
-        cells = sample_cells(column)
-        return bool(cells) and are_sounds(cells)
+        return are_sounds(sample_cells(column))
 
     def fit(self, X: Any, y: Any = None) -> AudioModality:
         """Learn rate, duration and band statistics from the training sounds.

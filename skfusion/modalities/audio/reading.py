@@ -18,7 +18,7 @@ from torch import Tensor
 
 from skfusion._validation import shorten
 from skfusion.modalities.audio.files import check_rate, is_file, open_sound, read_part
-from skfusion.modalities.base import is_absent
+from skfusion.modalities.base import Verdict, is_absent
 from skfusion.modalities.detection import are_paths, most
 
 __all__ = [
@@ -52,15 +52,17 @@ MAGIC = re.compile(
 )
 
 
-def are_sounds(cells: Sequence[Any]) -> bool:
+def are_sounds(cells: Sequence[Any]) -> Verdict:
     """Tell whether a sample of cells looks like sounds of one sort."""
-    return bool(
-        most(lambda c: isinstance(c, bytes) and MAGIC.match(c), cells)
-        or most(
-            lambda c: isinstance(c, tuple) and len(c) == 2 and np.isscalar(c[1]), cells
-        )
-        or are_paths(cells, ENDINGS)
-    )
+    if most(lambda c: isinstance(c, bytes) and MAGIC.match(c), cells):
+        return Verdict(True, "bytes of sound files")
+    if most(
+        lambda c: isinstance(c, tuple) and len(c) == 2 and np.isscalar(c[1]), cells
+    ):
+        return Verdict(True, "tuples (samples, rate)")
+    if are_paths(cells, ENDINGS):
+        return Verdict(True, "names of sound files")
+    return Verdict(False, "")
 
 
 def hop_of(rate: int) -> int:

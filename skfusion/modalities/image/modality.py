@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, Options, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality
+from skfusion.modalities.base import CellModality, Verdict
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.image.encoder import ImageEncoder, patch_edges, patches
 from skfusion.modalities.image.features import picture_features, picture_terms
@@ -144,10 +144,9 @@ class ImageModality(CellModality):
         self.on_error = on_error
 
     @classmethod
-    def detect(cls, column: Any) -> bool:
+    def detect(cls, column: Any) -> Verdict:
         """Pictures, names of image files, their bytes, or arrays with channels."""
-        cells = sample_cells(column)
-        return bool(cells) and are_pictures(cells)
+        return are_pictures(sample_cells(column))
 
     def fit(self, X: Any, y: Any = None) -> ImageModality:
         """Learn size, channels and the statistics of the pixels.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from skfusion._validation import shorten
-from skfusion.modalities.base import is_absent
+from skfusion.modalities.base import Verdict, is_absent
 from skfusion.modalities.detection import are_paths, most
 
 __all__ = [
@@ -61,9 +61,7 @@ UPRIGHT = {
 REMEDY = "pass pictures as (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)."
 
 
-def holds_nothing(cell: Any) -> bool:
-    """Tell whether a cell is absent: None, NaN, NaT, pd.NA or blank text."""
-    return is_absent(cell) or (isinstance(cell, str) and not cell.strip())
+holds_nothing = is_absent
 
 
 def is_encoded(cell: Any) -> bool:
@@ -71,19 +69,23 @@ def is_encoded(cell: Any) -> bool:
     return isinstance(cell, str | os.PathLike | bytes | bytearray | memoryview)
 
 
-def are_pictures(cells: Sequence[Any]) -> bool:
+def are_pictures(cells: Sequence[Any]) -> Verdict:
     """Tell whether a sample of cells looks like pictures of one sort."""
-    if are_paths(cells, ENDINGS) or most(lambda c: isinstance(c, Image.Image), cells):
-        return True
+    if are_paths(cells, ENDINGS):
+        return Verdict(True, "names of image files")
+    if most(lambda c: isinstance(c, Image.Image), cells):
+        return Verdict(True, "PIL images")
     if most(lambda c: isinstance(c, bytes), cells):
-        return any(isinstance(c, bytes) and sides(c) is not None for c in cells[:20])
-    return most(
+        known = any(isinstance(c, bytes) and sides(c) is not None for c in cells[:20])
+        return Verdict(known, "bytes of image files" * known)
+    known = most(
         lambda c: (
             isinstance(c, np.ndarray)
             and (c.ndim == 3 or (c.ndim == 2 and c.dtype == np.uint8))
         ),
         cells,
     )
+    return Verdict(known, "arrays of pixels" * known)
 
 
 def sides(cell: Any) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality, is_absent
+from skfusion.modalities.base import CellModality, Verdict, is_absent
 from skfusion.modalities.detection import numeric_cells
 from skfusion.modalities.series.encoder import SeriesEncoder, n_stages
 from skfusion.modalities.series.features import N_EACH, describe, describe_terms
@@ -112,9 +112,10 @@ class SeriesModality(CellModality):
         self.on_error = on_error
 
     @classmethod
-    def detect(cls, column: Any) -> bool:
+    def detect(cls, column: Any) -> Verdict:
         """Lists or arrays of numbers, of one or two dimensions."""
-        return any(c.ndim <= 2 for c in numeric_cells(column))
+        found = any(c.ndim <= 2 for c in numeric_cells(column))
+        return Verdict(found, "lists or arrays of numbers" if found else "")
 
     def fit(self, X: Any, y: Any = None) -> SeriesModality:
         """Learn channels, scales and lengths from the training series.

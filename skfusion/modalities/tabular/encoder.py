@@ -12,13 +12,19 @@ from torch import Tensor, nn
 from skfusion.network import Encoder, exporting
 from skfusion.network.layers import RandomModule
 
-__all__ = ["CategoryTokens", "NumberTokens", "TabularEncoder", "grouping"]
+__all__ = ["CategoryTokens", "NumberTokens", "TabularEncoder", "bin_edges", "grouping"]
 
 
 def grouping(n_columns: int, max_tokens: int) -> tuple[int, int]:
     """Columns a token, and number of tokens."""
     size = max(1, -(-n_columns // max_tokens))
     return size, -(-n_columns // size)
+
+
+def bin_edges(x: NDArray[np.float32], n_bins: int) -> NDArray[np.float32]:
+    """Quantiles of a scaled column, fewer where values repeat; sorted and distinct."""
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)).astype(np.float32))
+    return edges[np.diff(edges, prepend=-np.inf) > 1e-5]  # bins have a finite slope
 
 
 class TabularEncoder(Encoder):

@@ -15,24 +15,27 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
-from skfusion.modalities.base import Modality
+from skfusion.modalities.base import Modality, Verdict
 from skfusion.modalities.columns import read_columns
-from skfusion.modalities.detection import plain_cells
 from skfusion.modalities.scaling import learn_scale, smooth_clip
+from skfusion.modalities.tabular.describing import (
+    describe_column,
+    detect_text,
+    remark_unique,
+)
 from skfusion.modalities.tabular.encoder import (
     CategoryTokens,
     NumberTokens,
     TabularEncoder,
+    bin_edges,
     grouping,
 )
-from skfusion.modalities.tabular.parsing import holds_numbers
 from skfusion.modalities.tabular.reading import (
     Parts,
     count_labels,
     learn_column,
     read_codes,
     read_parts,
-    remark_unique,
     stack_parts,
 )
 from skfusion.network import Encoder
@@ -148,9 +151,13 @@ class TabularModality(Modality):
         return tags
 
     @classmethod
-    def detect(cls, column: Any) -> bool:
+    def detect(cls, column: Any) -> Verdict:
         """Text that holds numbers or dates; what nothing detects is a table anyway."""
-        return holds_numbers(plain_cells(column))
+        return detect_text(column)
+
+    def describe_column(self, column: pd.Series) -> tuple[str, str, list[str]]:
+        """The kind as in `kinds_`, and why; what shows before any fit."""
+        return describe_column(column)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> TabularModality:
@@ -192,8 +199,8 @@ class TabularModality(Modality):
         """Learn from the rows; return their columns and the numbers in them."""
         columns = read_columns(self, X, reset=True)
         learned = [learn_column(column) for column in columns]
-        self.kinds_ = [kind for kind, _ in learned]
-        self._readers = [reader for _, reader in learned]
+        self.kinds_ = [found.kind for found in learned]
+        self._readers = [found.reader for found in learned]
         remarks: list[str] = []
         parts = read_parts(columns, self._readers, remarks.append, fitting=True)
         # A part of a date that never changes (the hour, mostly) says nothing.
@@ -206,7 +213,7 @@ class TabularModality(Modality):
         self._center, self._factor = learn_scale(numbers, robust=True)
         scaled = self._scale(numbers)
         n_bins = max(1, min(self.n_bins, _MAX_BINS // max(len(scaled.T), 1)))
-        self._edges = [_bin_edges(z[~np.isnan(z)], n_bins) for z in scaled.T]
+        self._edges = [bin_edges(z[~np.isnan(z)], n_bins) for z in scaled.T]
         self._may_miss = np.isnan(numbers).any(axis=0)
         self.categories_: dict[Any, NDArray[np.object_]] = {}
         self._counts: list[NDArray[np.int64]] = []
@@ -397,9 +404,3 @@ def _warn(remarks: list[str]) -> None:
     """One warning of all that a user should know of the columns."""
     if remarks:
         warnings.warn(f"TabularModality: {'; '.join(remarks)}.", stacklevel=4)
-
-
-def _bin_edges(x: NDArray[np.float32], n_bins: int) -> NDArray[np.float32]:
-    """Quantiles of a scaled column, fewer where values repeat; sorted and distinct."""
-    edges = np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)).astype(np.float32))
-    return edges[np.diff(edges, prepend=-np.inf) > 1e-5]  # bins have a finite slope

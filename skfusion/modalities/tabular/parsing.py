@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from skfusion.modalities.detection import nearly_all
 
-__all__ = ["DateText", "NumberText", "holds_numbers", "is_marker"]
+__all__ = ["CODES", "DateText", "NumberText", "is_marker", "learn_text"]
 
+#: What is said of text that could hold numbers, and is not read so.
+CODES = "whole numbers written as text that may be codes"
 #: What people write where they know nothing.
 _MARKERS = frozenset(
     (
@@ -52,13 +54,20 @@ def is_marker(cell: Any) -> bool:
 
 def _sample(cells: Sequence[Any]) -> list[Any]:
     """Cells that decide on the form of a column, evenly spaced."""
+    cells = cells[:: max(1, len(cells) // 20_000)]
     known = [cell for cell in cells if not is_marker(cell)]
     return known[:: max(1, len(known) // 1000)]
 
 
-def holds_numbers(cells: Sequence[Any]) -> bool:
-    """Tell whether nearly all cells hold numbers, or nearly all dates."""
-    return (NumberText.learn(cells) or DateText.learn(cells)) is not None
+def learn_text(cells: Sequence[Any]) -> tuple[NumberText | DateText | None, str]:
+    """How nearly all cells write numbers or dates; in words, why they do or do not."""
+    numbers, are_codes = NumberText.find(cells)
+    if numbers is not None and not are_codes:
+        return numbers, numbers.words
+    dates = DateText.learn(cells)
+    if dates is not None:
+        return dates, dates.words
+    return None, CODES * are_codes
 
 
 # ---------------------------------------------------------------- numbers
@@ -121,15 +130,29 @@ class NumberText(NamedTuple):
     decimal: str
     affix: tuple[str, str] = ("", "")
 
+    @property
+    def words(self) -> str:
+        """What the cells are."""
+        if self.decimal == ":":
+            return "times or spans of time written as text"
+        sign = "".join(self.affix)
+        return "numbers written as text" + f" with {sign!r}" * bool(sign)
+
     @classmethod
     def learn(cls, cells: Sequence[Any]) -> Self | None:
         """Find the form of nearly all present cells; None where there is none.
 
         Whole numbers that may be codes (`_are_codes`) stay categories.
         """
+        form, are_codes = cls.find(cells)
+        return None if are_codes else form
+
+    @classmethod
+    def find(cls, cells: Sequence[Any]) -> tuple[Self | None, bool]:
+        """The form of nearly all present cells, and whether they may be codes."""
         known = _sample(cells)
         if not nearly_all(sum(map(_may_be_number, known)), len(known)):
-            return None
+            return None, False
         texts = [_plain(cell) for cell in known if isinstance(cell, str)]
         found = [match for match in map(_NUMBER.fullmatch, texts) if match]
         affixes = Counter(_affix(match) for match in found)
@@ -141,9 +164,9 @@ class NumberText(NamedTuple):
         values = best.read(known)
         values = values[np.isfinite(values)]
         if not nearly_all(len(values), len(known)):
-            return None
+            return None, False
         plain = not any(affix) and best.decimal != ":"
-        return None if plain and _are_codes(values) else best
+        return best, plain and _are_codes(values)
 
     def read(self, cells: Sequence[Any]) -> NDArray[np.float64]:
         """The numbers, NaN where there is none."""
@@ -272,6 +295,13 @@ class DateText(NamedTuple):
     order: str
     zone: dt.tzinfo | None
     ambiguous: bool = False
+
+    @property
+    def words(self) -> str:
+        """What the cells are."""
+        parts = {"y": "year", "m": "month", "d": "day"}
+        order = ", ".join(parts[part] for part in self.order.lower())
+        return f"dates written as text ({order})"
 
     @classmethod
     def learn(cls, cells: Sequence[Any]) -> Self | None:

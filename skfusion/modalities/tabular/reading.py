@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,19 +20,24 @@ from skfusion.modalities.columns import (
     read_numbers,
     row_label,
 )
-from skfusion.modalities.detection import looks_like, plain_cells
-from skfusion.modalities.tabular.parsing import DateText, NumberText, is_marker
+from skfusion.modalities.detection import plain_cells
+from skfusion.modalities.tabular.parsing import (
+    DateText,
+    NumberText,
+    is_marker,
+    learn_text,
+)
 
 __all__ = [
     "DateColumn",
     "NumberColumn",
     "Parts",
+    "Remark",
     "count_labels",
     "key_column",
     "learn_column",
     "read_codes",
     "read_parts",
-    "remark_unique",
     "stack_parts",
 ]
 
@@ -51,9 +56,6 @@ _NUMBERS = frozenset(
     {"boolean", "decimal", "floating", "integer", "integer-na", "mixed-integer-float"}
     | {"time", "timedelta", "timedelta64"}
 )
-
-#: From so many cells on, categories that hardly ever repeat are told of.
-_ENOUGH = 10
 
 #: Numbers of the rows, under their column and the part of a date that they are.
 Parts = dict[tuple[Any, str], NDArray[np.float64]]
@@ -90,19 +92,35 @@ def column_kind(column: pd.Series) -> str:
     return "number" if inferred in _NUMBERS else "objects"
 
 
-def learn_column(column: pd.Series) -> tuple[str, NumberColumn | DateColumn | None]:
-    """The kind of a column of training rows, and what reads it if it holds numbers."""
+class LearnedColumn(NamedTuple):
+    """The kind of a column, what reads it if it holds numbers, and why it is so.
+
+    The reason is empty for categories that are so because nothing else detects them.
+    """
+
+    kind: str
+    reader: NumberColumn | DateColumn | None
+    reason: str
+
+
+def learn_column(column: pd.Series) -> LearnedColumn:
+    """Find the kind of a column of training rows."""
     kind = column_kind(column)
     if kind == "objects":
-        cells = plain_cells(column)
-        if numbers := NumberText.learn(cells):
-            return "number", NumberColumn(numbers)
-        if dates := DateText.learn(cells):
-            return "date", DateColumn(dates.zone, dates)
-        return "category", None
+        form, reason = learn_text(plain_cells(column))
+        if isinstance(form, NumberText):
+            return LearnedColumn("number", NumberColumn(form), reason)
+        if isinstance(form, DateText):
+            return LearnedColumn("date", DateColumn(form.zone, form), reason)
+        return LearnedColumn("category", None, reason)
+    if kind == "empty":
+        return LearnedColumn(kind, None, "every cell is missing")
+    reason = f"of type {column.dtype}"
+    if column.dtype == object:
+        reason = f"cells that are {kind}s"
     if kind == "date":
-        return kind, DateColumn(_zone(column))
-    return kind, NumberColumn() if kind == "number" else None
+        return LearnedColumn(kind, DateColumn(_zone(column)), reason)
+    return LearnedColumn(kind, NumberColumn() if kind == "number" else None, reason)
 
 
 def read_parts(
@@ -188,13 +206,8 @@ class DateColumn:
         else:
             dates = self.text.read(column.tolist())
             _remark_unread(column, dates.isna(), "date", remark, fitting=fitting)
-            if fitting and self.text.ambiguous:
-                order = "month" if self.text.order[0] == "m" else "day"
-                remark(
-                    f"column {shorten(column.name)} holds dates as text that may begin "
-                    f"with the day or the month, and is read with the {order} first "
-                    "(to change that, pass pandas.to_datetime(column, format=...))"
-                )
+            if fitting:
+                remark_order(column, self.text, remark)
             dates = self._local(dates, column, remark)
         missing = dates.isna().to_numpy()
         seconds = dates.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6
@@ -222,6 +235,17 @@ class DateColumn:
                 f"for those of fit's, {self.zone}"
             )
         return dates
+
+
+def remark_order(column: pd.Series, text: DateText, remark: Remark) -> None:
+    """Tell of dates that could be read with day and month exchanged as well."""
+    if text.ambiguous:
+        order = "month" if text.order[0] == "m" else "day"
+        remark(
+            f"column {shorten(column.name)} holds dates as text that may begin with "
+            f"the day or the month, and is read with the {order} first (to change "
+            "that, pass pandas.to_datetime(column, format=...))"
+        )
 
 
 def _to_dates(column: pd.Series) -> pd.Series:
@@ -308,18 +332,6 @@ def count_labels(column: pd.Series) -> tuple[pd.Series, int]:
     frequency = labels.value_counts().sort_index()
     frequency = frequency.sort_values(ascending=False, kind="stable")
     return frequency, int(labels.isna().sum())
-
-
-def remark_unique(column: pd.Series, frequency: pd.Series, remark: Remark) -> None:
-    """Tell of categories that hardly ever repeat, and what they look like."""
-    once, total = int((frequency == 1).sum()), int(frequency.sum())
-    if total >= _ENOUGH and once > 0.8 * total:
-        form, remedy = looks_like(list(frequency.index))
-        remark(
-            f"{once} of {total} cells of column {shorten(column.name)} hold a value "
-            "that no other row has, so that it says next to nothing as a category; it "
-            f"looks like {form} ({remedy})"
-        )
 
 
 def read_codes(

@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion._validation import shorten
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality, is_absent
-from skfusion.modalities.detection import TEXTS, looks_like, most, sample_cells
+from skfusion.modalities.base import CellModality, Verdict, is_absent
+from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.meaning import Meaning
 from skfusion.modalities.text.encoder import TextEncoder
 from skfusion.modalities.text.features import TextFeatures
@@ -25,8 +25,8 @@ from skfusion.modalities.text.pretrained import PretrainedText
 from skfusion.modalities.text.reading import (
     SEPARATOR,
     Tokens,
+    are_texts,
     clean,
-    count_words,
     split_words,
     tokenise,
 )
@@ -142,15 +142,9 @@ class TextModality(CellModality):
         self.on_error = on_error
 
     @classmethod
-    def detect(cls, column: Any) -> bool:
+    def detect(cls, column: Any) -> Verdict:
         """Strings that rarely repeat and have several words."""
-        cells = sample_cells(column, 1000)
-        texts = {cell for cell in cells if isinstance(cell, str)}
-        if not most(lambda cell: isinstance(cell, str), cells):
-            return False
-        words = sum(map(count_words, texts)) / len(texts)
-        several = len(texts) > min(30, 0.5 * len(cells)) and words >= 2
-        return several and looks_like(cells)[0] == TEXTS
+        return are_texts(sample_cells(column, 1000))
 
     @classmethod
     def automatic(cls) -> TextModality:

@@ -10,12 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skfusion._validation import mend_surrogates
+from skfusion.modalities.base import Verdict
+from skfusion.modalities.detection import TEXTS, looks_like, most
 
 __all__ = [
     "MAX_UNSEEN",
@@ -23,8 +25,8 @@ __all__ = [
     "N_CHAR_NGRAMS",
     "SEPARATOR",
     "Tokens",
+    "are_texts",
     "clean",
-    "count_words",
     "hash_char_ngrams",
     "split_words",
     "tokenise",
@@ -148,7 +150,24 @@ _SPACE = re.compile("[\\s\u0f0b\u1361]+")  # and what stands between words inste
 _DENSE = [(re.compile(f"[{_HAN_KANA}]"), 2), (re.compile(f"[{_THAI_KHMER}]"), 4)]
 
 
-def count_words(text: str) -> float:
+def are_texts(cells: Sequence[Any]) -> Verdict:
+    """Tell whether a sample of cells looks like texts: words that rarely repeat."""
+    texts = {cell for cell in cells if isinstance(cell, str)}
+    if not most(lambda cell: isinstance(cell, str), cells):
+        return Verdict(False, "cells of several types" if texts else "")
+    if len(texts) <= min(30, 0.5 * len(cells)):
+        found = f"{len(texts)} distinct in {len(cells)} cells looked at"
+        return Verdict(False, f"strings that repeat: {found}")
+    words = sum(map(_count_words, texts)) / len(texts)
+    if words < 2:
+        return Verdict(False, f"strings of {words:.1f} words on average")
+    form, _ = looks_like(cells)
+    if form != TEXTS:
+        return Verdict(False, f"looks like {form}")
+    return Verdict(True, f"strings of {words:.0f} words on average that rarely repeat")
+
+
+def _count_words(text: str) -> float:
     """About how many words a text has, also where no spaces stand between them."""
     if text.isascii():
         return len(text.split())
