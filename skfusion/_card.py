@@ -144,7 +144,7 @@ class Card(Explanations):
                 f"{n} rows and y has {len(y)}."
             )
         if not self._link.is_classification:
-            return (y.reshape(n, -1) - self.y_mean_) / self.y_scale_
+            return self._scale.learned(y.reshape(n, -1))
         if isinstance(self._link, Sigmoid):
             if y.shape != (n, len(self.classes_)):
                 raise ValueError(
