@@ -71,6 +71,7 @@ class Card(Explanations):
     _learned: NDArray[Any]
     y_mean_: NDArray[np.float64]
     y_scale_: NDArray[np.float64]
+    _scale: Any
 
     @abstractmethod
     def _check_y(self, y: Any) -> NDArray[Any]:

@@ -114,7 +114,7 @@ class TargetScale(NamedTuple):
 
     def straight(self, learned: NDArray[np.float64]) -> NDArray[np.float64]:
         """The standardised target t of what is learned of it."""
-        u = self.centre + self.spread * learned
+        u = np.where(self.bent, self.centre + self.spread * learned, 0.0)
         return np.where(self.bent, self.location + self.width * np.sinh(u), learned)
 
     def value(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
