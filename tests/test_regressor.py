@@ -7,6 +7,7 @@ from scipy import stats
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
+import skfusion
 from skfusion import FusionRegressor
 from skfusion.evidence.outputs import NetworkModel
 from skfusion.training.links import Identity
@@ -295,3 +296,12 @@ def test_card_scores_a_bent_target_in_its_units(tails):
     rmse = root_mean_squared_error(y, model.predict(X))
     assert f"| {rmse:.4g} |" in model.card(X, y)
     assert model.y_bent_.all()
+
+
+def test_a_bent_target_survives_saving(tails, tmp_path):
+    X, y, X_test, _ = make_tails("lognormal", 100)
+    model = tails().fit(X, y)
+    skfusion.save(model, tmp_path / "model.skf")
+    loaded = skfusion.load(tmp_path / "model.skf")
+    assert model.y_bent_.all()
+    assert np.array_equal(loaded.predict(X_test), model.predict(X_test))
