@@ -31,7 +31,7 @@ reviews = FusionClassifier(
         ("facts", "tabular", ["Age", "Positive Feedback Count", "Class Name"]),
     ],
     random_state=0,
-).fit(X_train.head(2000), y_train.head(2000))
+).fit(X_train.head(1200), y_train.head(1200))
 
 added_by, joint = reviews.modality_contributions(X_test)
 output = np.log(reviews.class_prior_) + added_by.sum(axis=1) + joint

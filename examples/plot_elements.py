@@ -32,12 +32,13 @@ SHORT = os.environ.get("SKFUSION_DEMO") == "short"
 
 X_train, y_train = load_clothing_reviews(subset="train", return_X_y=True)
 X_test, y_test = load_clothing_reviews(subset="test", return_X_y=True)
-n_rows = 2500 if SHORT else 8000
+n_rows = 2000 if SHORT else 8000
 reviews = FusionClassifier(
     [
         ("review", "text", ["Title", "Review Text"]),
         ("facts", "tabular", ["Age", "Positive Feedback Count", "Class Name"]),
     ],
+    n_folds=1 if SHORT else "auto",
     random_state=0,
 ).fit(X_train.head(n_rows), y_train.head(n_rows))
 
@@ -63,6 +64,8 @@ ElementsDisplay.from_estimator(reviews, X_test, "facts", rows=rows[:1])
 
 A_train, b_train = load_spoken_digits(subset="train", return_X_y=True)
 A_test, b_test = load_spoken_digits(subset="test", return_X_y=True)
+if SHORT:
+    A_train, b_train = A_train.iloc[::2], b_train.iloc[::2]
 digits = FusionClassifier(
     [("image", "image", "image"), ("sound", "audio", "sound")],
     max_epochs=6 if SHORT else 15,
@@ -100,7 +103,7 @@ def by_elements(model, X, y):
     return table.loc[of_elements, ["test", "value", "target", "verdict"]].round(2)
 
 
-by_elements(reviews, X_test.head(500), y_test.head(500))
+by_elements(reviews, X_test.head(300), y_test.head(300))
 
 # %%
 

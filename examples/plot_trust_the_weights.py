@@ -36,12 +36,12 @@ views = [(name, "vector", columns) for name, columns in train.views.items()]
 # %%
 # Two ways to weigh
 # -----------------
-# Fewer epochs than the default, to keep the example short.
+# One network and fewer epochs than by default, to keep the example short.
 
 models = {
-    rule: FusionClassifier(views, fusion=rule, max_epochs=15, random_state=0).fit(
-        train.data, train.target
-    )
+    rule: FusionClassifier(
+        views, fusion=rule, max_epochs=15, n_folds=1, random_state=0
+    ).fit(train.data, train.target)
     for rule in ("adaptive", "attention")
 }
 for rule, model in models.items():

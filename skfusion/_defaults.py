@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from skfusion.corruption import Corruption
 
@@ -14,6 +15,7 @@ __all__ = [
     "automatic_draws",
     "automatic_epochs",
     "automatic_folds",
+    "batch_recipe",
     "has_joint_part",
     "linear_strengths",
     "reduced_width",
@@ -32,6 +34,9 @@ MIN_BRANCH_STEPS = 70
 MIN_STEPS = 100
 ROWS_SHOWN = 80_000
 MIN_EPOCHS, MAX_EPOCHS = 6, 30
+#: Epochs over each further batch of `partial_fit`, and the power of its share of all
+#: rows so far by which the learning rate is smaller.
+BATCH_EPOCHS, BATCH_LR_POWER = 5, 0.5
 
 
 def automatic_folds(n: int, *, slow: bool) -> int:
@@ -86,6 +91,15 @@ def automatic_epochs(
     )
     least = math.ceil(max(MIN_STEPS, min_steps) * batch_size / n)
     return max(shown, min(100, least))
+
+
+def batch_recipe(recipe: Any, share: float) -> Any:
+    """How networks learn from a further batch, which is a share of all rows so far."""
+    return recipe._replace(
+        max_epochs=recipe.max_epochs or BATCH_EPOCHS,
+        lr=recipe.lr * share**BATCH_LR_POWER,
+        checkpoint=None,
+    )
 
 
 def has_joint_part(n: int, n_modalities: int) -> bool:

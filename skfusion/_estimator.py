@@ -21,13 +21,20 @@ from torch import Tensor
 
 from skfusion import balance as balance_strategies
 from skfusion import fusion as fusion_rules
-from skfusion._card import Card, TrainingRows, versions
+from skfusion._callbacks import Callbacks
+from skfusion._card import TrainingRows, versions
 from skfusion._defaults import (
     automatic_batch_size,
     automatic_corruption,
     automatic_folds,
 )
-from skfusion._sklearn import Interval, StrOptions, VisualBlock, fit_context
+from skfusion._sklearn import (
+    Interval,
+    StrOptions,
+    VisualBlock,
+    fit_context,
+    with_callbacks,
+)
 from skfusion._validation import check_groups, check_weights, is_numeric
 from skfusion.balance.base import Balance
 from skfusion.batch import ModalityBatch
@@ -41,6 +48,7 @@ from skfusion.network import FusionNetwork
 from skfusion.training.checkpoint import check_checkpoint
 from skfusion.training.folds import NetworkPlan, forget_checkpoints
 from skfusion.training.splits import Split, distinct_rows, split_rows
+from skfusion.training.tasks import FoldTask
 from skfusion.training.trainer import (
     Recipe,
     check_callbacks,
@@ -62,7 +70,7 @@ BALANCES: dict[str, type[Balance]] = {
 }
 
 
-class BaseFusion(Card, BaseEstimator, ABC):
+class BaseFusion(Callbacks, BaseEstimator, ABC):
     """Base of `FusionClassifier` and `FusionRegressor`."""
 
     _model: EvidenceModel | NetworkModel
@@ -231,10 +239,76 @@ class BaseFusion(Card, BaseEstimator, ABC):
         self.__dict__.update(fresh.__dict__)
         return self
 
+    @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> None:
         """The steps of a fit, on a copy of the estimator that nobody else has."""
         again = self.warm_start and self.__sklearn_is_fitted__()
         X = self._check_X(X, reset=True)
+        X, y, weight, groups = self._check_rows(X, y, sample_weight, groups)
+        # What cannot be learned is refused before the modalities are fitted.
+        ones = np.ones(len(y)) if weight is None else weight
+        self._seen = float(ones.sum())
+        _, prior, _ = self._encode_target(y, ones)
+        counts = self._link.counts(y, getattr(self, "classes_", None))
+        rule, seed = self._check_parameters()
+        if again:
+            self._check_structure(rule, len(prior))
+        batch = self._transform(X) if again else self._fit_modalities(X, y)
+        if again:
+            self._check_modalities(batch)
+        self.modality_names_ = batch.names
+        present = batch.present.mean(axis=0)
+        batch = batch.in_order(self._names)
+        distinct = distinct_rows(batch, y, weight, groups)
+        self._rows = TrainingRows(
+            len(y), len(distinct.rows), counts, present, versions()
+        )
+        batch = batch[distinct.rows]
+        target, prior, weights = self._encode_target(y[distinct.rows], distinct.weight)
+        splits = self._splits(batch, target, seed, distinct.group)
+        learned = Learned(batch, target, weights, prior, splits)
+        start = self._model.networks if again and hasattr(self, "_model") else None
+        tasks = self._tasks(X, y, weight, batch, distinct, len(splits))
+        with one_thread(), tasks as folds:
+            plan = self._network_plan(learned, rule, seed)
+            self._learn(learned, plan, folds, start)
+        self._built = self._structure(rule)
+
+    def _learn(
+        self,
+        learned: Learned,
+        plan: NetworkPlan,
+        tasks: list[FoldTask] | None,
+        start: list[FusionNetwork] | None = None,
+        former: EvidenceModel | NetworkModel | None = None,
+        share: float = 1.0,
+    ) -> None:
+        """Learn from the rows, and keep what came of it."""
+        corruption = plan.recipe.corruption
+        if corruption is not None and isinstance(self.corruption, str):
+            # Trust is learned from few rows: more of them are corrupted.
+            corruption = Corruption(p_corrupt=0.3)
+        own = () if isinstance(self.base_models, str) else self.base_models
+        folds, self._model = learn(
+            learned,
+            plan,
+            base_models=own,
+            corruption=corruption,
+            start=start,
+            former=former,
+            share=share,
+            tasks=tasks,
+            n_jobs=self.n_jobs,
+        )
+        forget_checkpoints(folds, len(learned.splits))
+        self.history_ = folds[0].history
+        self.n_iter_ = len(self.history_)
+        self.networks_ = [fold.network for fold in folds]
+
+    def _check_rows(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any
+    ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None, NDArray[Any] | None]:
+        """Validate what comes with `X`; leave out rows of weight 0."""
         y = self._check_y(y)
         n = X.shape[0]
         if len(y) != n:
@@ -248,91 +322,16 @@ class BaseFusion(Card, BaseEstimator, ABC):
             used = np.flatnonzero(weight > 0)
             X, y, weight = take_rows(X, used), y[used], weight[used]
             groups = None if groups is None else groups[used]
-        # What cannot be learned is refused before the modalities are fitted.
-        ones = np.ones(len(y)) if weight is None else weight
-        _, prior, _ = self._encode_target(y, ones)
-        seed = int(
-            check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        )
+        return X, y, weight, groups
+
+    def _check_parameters(self) -> tuple[Fusion, int]:
+        """The fusion rule, and a seed; what nothing can be learned with is refused."""
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         rule = self._rule()
         resolve_device(self.device)
         check_callbacks(self.callbacks)
         check_checkpoint(self.checkpoint, self.random_state)
-        if again:
-            self._check_warm_start(rule, len(prior))
-        batch = self._transform(X) if again else self._fit_modalities(X, y)
-        if again and batch.names != self.modality_names_:
-            raise ValueError(
-                f"warm_start=True goes on with the modalities {self.modality_names_}, "
-                f"but got {batch.names}. Use warm_start=False to start afresh."
-            )
-        self.modality_names_ = batch.names
-        present = batch.present.mean(axis=0)
-        batch = batch.in_order(self._names)
-        distinct = distinct_rows(batch, y, weight, groups)
-        counts = self._link.counts(y)
-        self._rows = TrainingRows(
-            len(y), len(distinct.rows), counts, present, versions()
-        )
-        batch, y = batch[distinct.rows], y[distinct.rows]
-        target, prior, weights = self._encode_target(y, distinct.weight)
-        splits = self._splits(batch, target, seed, distinct.group)
-        learned = Learned(batch, target, weights, prior, splits)
-        start = self._model.networks if again and hasattr(self, "_model") else None
-        with one_thread():
-            self._learn(learned, rule, seed, start)
-        self._built = self._structure(rule)
-
-    def _learn(
-        self,
-        learned: Learned,
-        rule: Fusion,
-        seed: int,
-        start: list[FusionNetwork] | None,
-    ) -> None:
-        """Learn from the rows, and keep what came of it."""
-        plan = self._network_plan(learned, rule, seed)
-        own = () if isinstance(self.base_models, str) else self.base_models
-        corruption = plan.recipe.corruption
-        if corruption is not None and isinstance(self.corruption, str):
-            # Trust is learned from few rows: more of them are corrupted.
-            corruption = Corruption(p_corrupt=0.3)
-        folds, self._model = learn(
-            learned,
-            plan,
-            base_models=own,
-            corruption=corruption,
-            start=start,
-            n_jobs=self.n_jobs,
-        )
-        forget_checkpoints(folds, len(learned.splits))
-        self.history_ = folds[0].history
-        self.n_iter_ = len(self.history_)
-        self.networks_ = [fold.network for fold in folds]
-
-    def _structure(self, rule: Fusion) -> dict[str, Any]:
-        """What the networks were built by, which a warm start must keep."""
-        return {
-            "fusion": repr(rule),
-            "d_model": self.d_model,
-            "n_folds": self.n_folds,
-        }
-
-    def _check_warm_start(self, rule: Fusion, n_outputs: int) -> None:
-        """Refuse to go on with networks of another form."""
-        before = len(self.networks_[0].prior)
-        if n_outputs != before:
-            raise ValueError(
-                f"warm_start=True goes on with networks of {before} outputs, but y now "
-                f"needs {n_outputs}. Use warm_start=False to start afresh."
-            )
-        for name, value in self._structure(rule).items():
-            if value != self._built[name]:
-                raise ValueError(
-                    f"warm_start=True goes on with networks that were built with "
-                    f"{name}={self._built[name]}, but it would now be {value}. Use "
-                    "warm_start=False to start afresh."
-                )
+        return rule, int(seed)
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Validate what can be said before the modalities look at their columns."""

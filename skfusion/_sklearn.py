@@ -2,8 +2,12 @@
 
 scikit-learn offers no public way to declare parameter constraints or to draw an
 estimator as parallel branches, so every such import is gathered here: when
-scikit-learn moves one of them, this is the only file to change.
+scikit-learn moves one of them, this is the only file to change. What older versions
+lack has a stand-in here too.
 """
+
+import functools
+from typing import Any
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import assert_all_finite
@@ -13,8 +17,52 @@ from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before 1.9
+
+    class NoContext:
+        """A task of which nobody is told."""
+
+        max_subtasks: int | None = 0
+
+        def subcontext(self, **options: Any) -> "NoContext":
+            return self
+
+        def call_on_fit_task_begin(self, **options: Any) -> "NoContext":
+            return self
+
+        def call_on_fit_task_end(self, **options: Any) -> bool:
+            return False
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Estimators have no callbacks of scikit-learn."""
+
+        def _init_callback_context(self, **options: Any) -> NoContext:
+            return NoContext()
+
+    def with_callbacks(method: Any) -> Any:
+        """The method as it is."""
+        return method
+
+
+def one_task(fit: Any) -> Any:
+    """Let callbacks know of a method that fits, as one task without subtasks."""
+
+    @functools.wraps(fit)
+    def told(self: Any, X: Any, y: Any = None, **parameters: Any) -> Any:
+        task = self._init_callback_context()
+        task.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        result = fit(self, X, y, **parameters)
+        task.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return result
+
+    return with_callbacks(told)
+
+
 __all__ = [
     "BaseComposition",
+    "CallbackSupportMixin",
     "Interval",
     "MetadataRequest",
     "MethodMetadataRequest",
@@ -24,4 +72,6 @@ __all__ = [
     "assert_all_finite",
     "check_sample_weight",
     "fit_context",
+    "one_task",
+    "with_callbacks",
 ]

@@ -97,6 +97,7 @@ class ModalityBatch:
 
     It has `len`, `shape` and row indexing, so that scikit-learn's splitters can slice
     it, and it carries the fitted modalities, which know how to build their encoders.
+    ``np.asarray(batch)`` is the matrix of their features.
 
     Parameters
     ----------
@@ -118,6 +119,9 @@ class ModalityBatch:
     array([[ True],
            [False]])
     """
+
+    #: What other estimators read is a matrix.
+    ndim = 2
 
     def __init__(
         self, blocks: Mapping[str, Block], modalities: Mapping[str, Any]
@@ -156,6 +160,16 @@ class ModalityBatch:
     def shape(self) -> tuple[int, int]:
         """(n_samples, n_modalities)."""
         return len(self), len(self.blocks)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """What the modalities describe each row by, (n_samples, n_features), dense.
+
+        So a `ModalityTransformer` can stand before other estimators, and in a
+        `FeatureUnion` or a `ColumnTransformer`.
+        """
+        parts = [self.modalities[name].features(b) for name, b in self.blocks.items()]
+        dense = [x.toarray() if sparse.issparse(x) else x for x in parts]
+        return np.concatenate(dense, axis=1).astype(dtype or np.float32, copy=False)
 
     def __len__(self) -> int:
         return len(next(iter(self.blocks.values()))) if self.blocks else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
-from skfusion._estimator import BaseFusion
-from skfusion._sklearn import StrOptions
+from skfusion._partial_fit import PartialFit, announced
+from skfusion._sklearn import StrOptions, fit_context
 from skfusion._validation import (
     check_indicator,
     check_labels,
@@ -28,7 +28,7 @@ from skfusion.training.links import Link, Sigmoid, Softmax
 __all__ = ["FusionClassifier"]
 
 
-class FusionClassifier(ClassifierMixin, BaseFusion):
+class FusionClassifier(ClassifierMixin, PartialFit):
     """Classifier that fuses the modalities of a table by adaptive attention.
 
     Like `ColumnTransformer` and a classifier in one, but the blocks are fused instead
@@ -173,8 +173,10 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
     classes_: NDArray[Any]
     class_prior_: NDArray[np.float64]
     _learned: NDArray[Any]  # the classes; of labels, the columns that vary
+    #: Classes that `partial_fit` was told of, while it fits the first batch.
+    _announced: NDArray[Any] | None = None
     _parameter_constraints = {
-        **BaseFusion._parameter_constraints,
+        **PartialFit._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
@@ -256,7 +258,8 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
     ) -> tuple[Tensor, Tensor, NDArray[np.float64]]:
         if y.ndim == 2:
             return self._encode_labels(y, weight)
-        classes, index = np.unique(y, return_inverse=True)
+        classes = np.unique(y) if self._announced is None else self._announced
+        index = np.searchsorted(classes, y)
         if len(classes) < 2:
             raise ValueError(
                 "FusionClassifier needs samples of at least 2 classes in y, but y has "
@@ -264,7 +267,10 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
             )
         self._set_outputs(Softmax(), classes, classes)
         weight = weight * self._class_weights(classes, index, weight)[index]
-        self.class_prior_ = share = np.bincount(index, weight) / weight.sum()
+        counts = np.bincount(index, weight, minlength=len(classes))
+        if not counts.all():  # classes of later batches: as if each had had one row
+            counts += weight.mean()
+        self.class_prior_ = share = counts / counts.sum()
         prior = torch.from_numpy(self._link.logits(share)).float()
         return torch.from_numpy(index), prior, weight / weight.mean()
 
@@ -279,6 +285,10 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
                 "sample_weight, or another threshold to what predict_proba returns."
             )
         varies = y.min(axis=0) < y.max(axis=0)
+        average = np.average(y, axis=0, weights=weight)
+        if self._announced is not None:  # in later batches any of them may vary
+            average = np.where(varies, average, (len(y) * y[0] + 0.5) / (len(y) + 1))
+            varies[:] = True
         if not varies.any():
             raise ValueError(
                 "FusionClassifier needs a label that is 0 in some rows and 1 in "
@@ -293,7 +303,6 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
                 UserWarning,
                 stacklevel=5,
             )
-        average = np.average(y, axis=0, weights=weight)
         self.class_prior_ = share = np.where(varies, average, y[0])
         prior = torch.from_numpy(self._link.logits(share[varies])).float()
         target = torch.from_numpy(y[:, varies]).float()
@@ -315,6 +324,63 @@ class FusionClassifier(ClassifierMixin, BaseFusion):
                 f"has {learned}. Use warm_start=False to start afresh."
             )
         self._link, self.classes_, self._learned = link, classes, learned
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Learn from one batch of rows after another.
+
+        The first call, where nothing is fitted yet, is a `fit`: modalities (vocabulary,
+        scales, categories) are fitted on its rows alone, so let it be a fair sample of
+        some hundred rows or more. With each further batch networks and base models go
+        on, and trust is adjusted on parts of it that are held out. No row is kept. A
+        call that fails, or that Ctrl-C ends, leaves the estimator as it was.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        y : array-like of shape (n_samples,), or an indicator of labels
+        classes : array-like of shape (n_classes,), optional
+            All classes that any batch may hold. Needed in the first call (but not of
+            labels), and the same in every other, if given at all.
+        sample_weight : array-like of shape (n_samples,), optional
+            As in `fit`; weights of all batches are of one unit.
+
+        Returns
+        -------
+        self : object
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' is not known before all batches are: pass a "
+                "dict, such as that of sklearn.utils.class_weight.compute_class_weight."
+            )
+        former = self.classes_ if self.__sklearn_is_fitted__() else None
+        if classes is not None:
+            classes = self._check_y(classes)
+        self._announced = announced(self._check_y(y), classes, former)
+        try:
+            return self._partial_fit(X, y, sample_weight)
+        finally:
+            del self._announced
+
+    def _update_prior(
+        self, target: NDArray[Any], weight: NDArray[np.float64], share: float
+    ) -> tuple[Tensor, NDArray[np.float64]]:
+        rows, learned = target, self._learned
+        if target.ndim == 1:
+            learned = np.arange(len(self.classes_))
+            weight = weight * self._class_weights(self.classes_, target, weight)[target]
+            rows = target[:, None] == learned
+        shares = self.class_prior_.copy()
+        before = shares[learned]
+        shares[learned] = (1 - share) * before + share * np.average(
+            rows, axis=0, weights=weight
+        )
+        self.class_prior_ = shares
+        prior = torch.from_numpy(self._link.logits(shares[learned])).float()
+        return prior, weight / weight.mean()
 
     def _class_weights(
         self, classes: NDArray[Any], index: NDArray[np.intp], weight: NDArray[Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -11,17 +11,18 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from torch import Tensor
 
-from skfusion._estimator import BaseFusion
+from skfusion._partial_fit import PartialFit
+from skfusion._sklearn import fit_context
 from skfusion._validation import check_no_missing, check_numbers
 from skfusion.evidence.learn import Learned
 from skfusion.evidence.target_scale import OnScale, TargetScale, choose_scale
-from skfusion.fusion.base import Fusion
+from skfusion.training.folds import NetworkPlan
 from skfusion.training.links import Identity
 
 __all__ = ["FusionRegressor"]
 
 
-class FusionRegressor(RegressorMixin, BaseFusion):
+class FusionRegressor(RegressorMixin, PartialFit):
     """Regressor that fuses the modalities of a table by adaptive attention.
 
     The target is standardised inside, and one with heavy tails may be bent; several
@@ -179,20 +180,63 @@ class FusionRegressor(RegressorMixin, BaseFusion):
         target = torch.from_numpy(self._scale.learned(y)).float()
         return target, torch.zeros(y.shape[1]), weight
 
-    def _learn(self, learned: Learned, rule: Fusion, seed: int, start: Any) -> None:
-        """Choose the scale of the target first; a warm start goes on with its own."""
-        batch, target, weight, _, splits = learned
-        z = target.double().numpy()
-        before, fresh = self._scale, start is None
-        self._scale = choose_scale(
-            before, batch, z, weight, splits, seed, compare=fresh
-        )
-        if (self._scale.bent != before.bent).any():
-            t = np.where(self._scale.bent, z, before.straight(z))
-            learned = learned._replace(target=torch.from_numpy(t).float())
-        self.y_bent_, self.y_base_ = self._scale.bent, self._scale.base
+    def _learn(
+        self,
+        learned: Learned,
+        plan: NetworkPlan,
+        tasks: Any,
+        start: Any = None,
+        former: Any = None,
+        share: float = 1.0,
+    ) -> None:
+        """Choose the scale of the target first; further batches go on with theirs."""
+        if former is None:
+            learned = self._on_scale(learned, plan.seed, compare=start is None)
         self._link = OnScale(self._scale)
-        super()._learn(learned, rule, seed, start)
+        plan = plan._replace(link=self._link)
+        super()._learn(learned, plan, tasks, start, former, share)
+
+    def _on_scale(self, learned: Learned, seed: int, *, compare: bool) -> Learned:
+        """The rows with their target on the scale that is chosen."""
+        z, before = learned.target.double().numpy(), self._scale
+        batch, weight, splits = learned.batch, learned.weight, learned.splits
+        self._scale = choose_scale(
+            before, batch, z, weight, splits, seed % 2**31, compare=compare
+        )
+        self.y_bent_, self.y_base_ = self._scale.bent, self._scale.base
+        if (self.y_bent_ == before.bent).all():
+            return learned
+        t = np.where(self.y_bent_, z, before.straight(z))
+        return learned._replace(target=torch.from_numpy(t).float())
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn from one batch of rows after another.
+
+        The first call, where nothing is fitted yet, is a `fit`: modalities (vocabulary,
+        scales, categories) and the mean and scale of the target are those of its rows,
+        so let it be a fair sample of some hundred rows or more. With each further batch
+        networks and base models go on, and trust is adjusted on parts of it that are
+        held out. No row is kept. A call that fails, or that Ctrl-C ends, leaves the
+        estimator as it was.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), optional
+            As in `fit`; weights of all batches are of one unit.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def _update_prior(
+        self, target: NDArray[Any], weight: NDArray[np.float64], share: float
+    ) -> tuple[Tensor, NDArray[np.float64]]:
+        return torch.zeros(target.shape[1]), weight / weight.mean()
 
     @property
     def _output_names(self) -> list[Any]:

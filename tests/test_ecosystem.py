@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
@@ -21,7 +22,8 @@ from sklearn.model_selection import (
     cross_validate,
     learning_curve,
 )
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skfusion import FusionClassifier, FusionRegressor, ModalityTransformer
 from skfusion.modalities import ImageModality
@@ -153,6 +155,26 @@ def test_prepared_batch_can_be_cross_validated(data, mixed_modalities):
         FusionClassifier(**TINY), batch, y, cv=2, error_score="raise"
     )
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("sparse_threshold", [0, 0.3])
+def test_transformer_of_modalities_is_a_step_among_others(
+    data, mixed_modalities, sparse_threshold
+):
+    X, y = data
+    columns = ["note", "price", "weight", "colour", "photo"]
+    both = ColumnTransformer(
+        [("all", mixed_modalities, columns), ("price", "passthrough", ["weight"])],
+        sparse_threshold=sparse_threshold,
+    )
+    expected = np.asarray(mixed_modalities.fit_transform(X, y))
+    found = both.fit_transform(X, y)
+    np.testing.assert_array_equal(found[:, :-1], expected)
+    union = FeatureUnion([("all", mixed_modalities), ("again", mixed_modalities)])
+    assert union.fit_transform(X, y).shape == (N, 2 * expected.shape[1])
+    matrix = FunctionTransformer(np.asarray)
+    model = make_pipeline(mixed_modalities, matrix, LogisticRegression()).fit(X, y)
+    assert model.score(X, y) > 0.9
 
 
 def test_calibration(data, single):

@@ -7,7 +7,14 @@ from sklearn import config_context
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
-from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.metrics import accuracy_score, make_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    TunedThresholdClassifierCV,
+    cross_val_score,
+    cross_validate,
+)
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -152,3 +159,92 @@ def test_modalities_that_are_not_named_yet_have_no_parameters():
         FusionClassifier().set_params(modalities__note__max_tokens=8)
     with pytest.raises(ValueError, match="'nowhere'"):
         FusionClassifier(TRIPLES).set_params(modalities__nowhere__max_tokens=8)
+
+
+# ---------------------------------------------------------------- meta-estimators
+
+
+def _requesting(parameters):
+    model = FusionClassifier(**parameters)
+    model.set_fit_request(sample_weight=True, groups=True)
+    return model.set_score_request(sample_weight=True)
+
+
+def _search(model):
+    return GridSearchCV(model, {"dropout": [0.1]}, cv=GroupKFold(2))
+
+
+def _threshold(model):
+    scorer = make_scorer(accuracy_score).set_score_request(sample_weight=False)
+    return TunedThresholdClassifierCV(model, scoring=scorer, cv=GroupKFold(2))
+
+
+META = {
+    "calibrated": lambda model: CalibratedClassifierCV(model, cv=GroupKFold(2)),
+    "threshold": _threshold,
+    "search": _search,
+    "stack": lambda model: StackingClassifier([("fusion", model)], cv=2),
+}
+
+
+@pytest.mark.parametrize("meta", META)
+def test_weights_and_groups_are_routed_through(data, weight, parameters, meta):
+    X, y = data
+    seen = []
+
+    class Spy(FusionClassifier):
+        def fit(self, X, y, sample_weight=None, groups=None):
+            seen.append((sample_weight, groups))
+            return super().fit(X, y, sample_weight, groups)
+
+    with config_context(enable_metadata_routing=True):
+        model = Spy(**parameters).set_fit_request(sample_weight=True, groups=True)
+        model.set_score_request(sample_weight=False)
+        given = {"sample_weight": weight, "groups": GROUPS}
+        if meta == "stack":  # hands all it is given to its last estimator too
+            del given["groups"]
+        outer = META[meta](model).fit(X, y, **given)
+        assert outer.predict_proba(X).shape == (N, 2)
+    assert len(seen) >= 2
+    for rows, groups in seen:
+        assert set(rows) <= set(weight)
+        assert meta == "stack" or set(groups) <= set(GROUPS)
+
+
+def test_cross_validate_routes_to_fit_split_and_score(data, weight, parameters):
+    X, y = data
+    with config_context(enable_metadata_routing=True):
+        model = _requesting(parameters)
+        given = {"sample_weight": weight, "groups": GROUPS}
+        weighted = cross_validate(model, X, y, cv=GroupKFold(2), params=given)
+        model.set_score_request(sample_weight=False)
+        plain = cross_validate(model, X, y, cv=GroupKFold(2), params=given)
+    assert not np.array_equal(weighted["test_score"], plain["test_score"])
+
+
+def test_weights_without_routing_reach_meta_estimators(data, weight, parameters):
+    X, y = data
+    model = FusionClassifier(class_weight={0: 1, 1: 3}, **parameters)
+    for outer in (
+        CalibratedClassifierCV(model, cv=2),
+        StackingClassifier([("fusion", model)], cv=2),
+    ):
+        outer.fit(X, y, sample_weight=weight)
+        assert outer.predict(X).shape == (N,)
+
+
+def test_partial_fit_has_requests_of_its_own(parameters):
+    with config_context(enable_metadata_routing=True):
+        model = FusionClassifier(**parameters).set_partial_fit_request(
+            sample_weight=True
+        )
+        requests = model.get_metadata_routing().partial_fit.requests
+    assert requests == {"classes": None, "sample_weight": True}
+
+
+def test_what_is_not_requested_is_refused(data, weight, parameters):
+    X, y = data
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(FusionClassifier(**parameters), {"dropout": [0.1]}, cv=2)
+        with pytest.raises(ValueError, match="not explicitly set as requested"):
+            search.fit(X, y, sample_weight=weight)

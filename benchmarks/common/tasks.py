@@ -103,6 +103,8 @@ def load(name: str, fold: int, seed: int) -> tuple[Part, Part]:
 
 def folds(part: Part, n_splits: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Shuffled folds: whole groups where there are groups, else stratified."""
+    if part.groups is not None:
+        n_splits = min(n_splits, len(np.unique(part.groups)))
     options = {"n_splits": n_splits, "shuffle": True, "random_state": seed}
     if part.groups is not None:
         kind = StratifiedGroupKFold if part.is_classification else GroupKFold

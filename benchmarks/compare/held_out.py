@@ -100,7 +100,7 @@ def measure(task: str, fold: int = 0, seed: int = 0) -> Iterator[dict[str, Any]]
     model = kind(train.modalities, random_state=seed, device="cpu")
     caught = Captured()
 
-    def catch(*values: Any) -> Any:
+    def catch(*values: Any, **options: Any) -> Any:
         names = [
             "networks",
             "base",
@@ -112,7 +112,7 @@ def measure(task: str, fold: int = 0, seed: int = 0) -> Iterator[dict[str, Any]]
             "weight",
         ]
         caught.update(zip(names, values, strict=True))
-        return fit_evidence(*values)
+        return fit_evidence(*values, **options)
 
     with mock.patch.object(learn, "fit_evidence", catch):
         model.fit(train.X, train.y, groups=train.groups)

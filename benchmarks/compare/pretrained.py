@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
@@ -88,17 +90,24 @@ def ours(
     return model.classes_, model.predict_proba(rows[2])
 
 
-def logistic(
+def by_hand(
     rows: Rows, texts: dict[str, list[str]], facts: list[str], encoder: PretrainedText
-) -> tuple[Any, np.ndarray]:
-    """What one would write by hand: embeddings beside one-hot columns."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """What one would write: embeddings of sentences beside one-hot columns."""
     everything = pd.concat([rows[0], rows[2]])
     parts = [pd.get_dummies(everything[facts], dummy_na=True).fillna(0).astype(float)]
+    encoder = clone(encoder).set_params(middle_layer=False)
     for columns in texts.values():
         for column in columns:
             cells = everything[column].fillna("").astype(str).tolist()
             parts.append(pd.DataFrame(encoder.embed(cells), index=everything.index))
     X, n = np.concatenate([part.to_numpy() for part in parts], axis=1), len(rows[1])
+    return X[:n], X[n:]
+
+
+def logistic(*task: Any) -> tuple[Any, np.ndarray]:
+    """Logistic regression on what is made by hand."""
+    train, test = by_hand(*task)
     strengths = LogisticRegressionCV(
         Cs=[1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
         cv=3,
@@ -107,9 +116,46 @@ def logistic(
         use_legacy_attributes=False,
         l1_ratios=(0,),
     )
-    model = make_pipeline(StandardScaler(), strengths)
-    model.fit(X[:n], rows[1])
-    return model.classes_, model.predict_proba(X[n:])
+    model = make_pipeline(StandardScaler(), strengths).fit(train, task[0][1])
+    return model.classes_, model.predict_proba(test)
+
+
+def catboost(*task: Any) -> tuple[Any, np.ndarray]:
+    """CatBoost with its defaults on what is made by hand."""
+    from catboost import CatBoostClassifier
+
+    train, test = by_hand(*task)
+    model = CatBoostClassifier(
+        verbose=0, random_seed=0, thread_count=1, allow_writing_files=False
+    )
+    model.fit(train, task[0][1])
+    return model.classes_, model.predict_proba(test)
+
+
+def lightgbm(*task: Any) -> tuple[Any, np.ndarray]:
+    """LightGBM with its defaults on what is made by hand."""
+    from lightgbm import LGBMClassifier
+
+    train, test = by_hand(*task)
+    model = LGBMClassifier(n_jobs=1, random_state=0, verbose=-1)
+    model.fit(train, task[0][1])
+    return model.classes_, model.predict_proba(test)
+
+
+def skrub(
+    rows: Rows, texts: dict[str, list[str]], facts: list[str], encoder: PretrainedText
+) -> tuple[Any, np.ndarray]:
+    """skrub's TextEncoder of each text, its TableVectorizer, and boosted trees."""
+    from skrub import TableVectorizer, TextEncoder
+
+    used = [*facts, *(c for columns in texts.values() for c in columns)]
+    words = TextEncoder(encoder.model, random_state=0)
+    model = make_pipeline(
+        TableVectorizer(high_cardinality=words),
+        HistGradientBoostingClassifier(random_state=0),
+    )
+    model.fit(rows[0][used], rows[1])
+    return model.classes_, model.predict_proba(rows[2][used])
 
 
 def measure(
@@ -117,18 +163,19 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Figures of each method on the test rows of a split."""
     methods: dict[str, Callable[..., tuple[Any, np.ndarray]]] = {
-        "words": lambda *args: ours(*args, None),
-        "words and MiniLM": lambda *args: ours(*args, encoder),
-        "MiniLM and one-hot, logistic regression": lambda *args: logistic(
-            *args, encoder
-        ),
+        "words": lambda *args: ours(*args[:-1], None),
+        "words and MiniLM": ours,
+        "MiniLM and one-hot, logistic regression": logistic,
+        "MiniLM and one-hot, CatBoost": catboost,
+        "MiniLM and one-hot, LightGBM": lightgbm,
+        "skrub's TextEncoder with MiniLM, boosted trees": skrub,
     }
     rows, texts, facts = TASKS[task](split)
     for name, method in methods.items():
         if only and name not in only:
             continue
         start, cpu = time.perf_counter(), time.process_time()
-        classes, p = method(rows, texts, facts)
+        classes, p = method(rows, texts, facts, encoder)
         y, predicted = rows[3], np.asarray(classes)[p.argmax(axis=1)]
         score = p[:, 1] if p.shape[1] == 2 else p
         yield {

@@ -28,6 +28,13 @@ from skfusion.evidence.base_models import (
     reads_as_is,
     trees,
 )
+from skfusion.evidence.update import (
+    joined_linear,
+    joined_models,
+    unfitted,
+    update_linear,
+    with_prior,
+)
 
 __all__ = [
     "BaseModels",
@@ -199,6 +206,24 @@ class _Fitter(NamedTuple):
     y: NDArray[Any]
     w: NDArray[np.float64]
     splits: Sequence[Split]
+    former: BaseModels | None
+    share: float
+
+    def former_linear(self, m: int | None) -> LinearModel | None:
+        """The linear model of a modality (of None, of all) that goes on."""
+        if self.former is None:
+            return None
+        parts = self.former.joint_linear
+        if m is None:
+            model = None if parts is None else joined_linear(parts)
+        else:
+            model = self.former.linear[m]
+        return None if model is None else with_prior(model, self.former.task, self.task)
+
+    def more(self, model: LinearModel, x: Any, rows: NDArray[np.intp]) -> LinearModel:
+        """A linear model that has learned some rows as well."""
+        y, w = self.y[rows], self.w[rows]
+        return update_linear(self.task, model, x[rows], y, w, self.share)
 
     def learn(self, split: Split, m: int | None) -> NDArray[np.intp]:
         """Rows to learn from: where a modality (of None, every one) is there."""
@@ -222,6 +247,8 @@ def fit_base_models(
     *,
     own: Sequence[tuple[str, Any]] = (),
     has_joint: bool,
+    former: BaseModels | None = None,
+    share: float = 1.0,
 ) -> tuple[BaseModels, CrossFitted, list[NDArray[np.float64]]]:
     """Fit every base model on each fold, then on all rows.
 
@@ -234,6 +261,10 @@ def fit_base_models(
     own : list of (name, estimator), the user's
     has_joint : bool
         Whether there are models of all modalities together.
+    former : BaseModels, optional
+        Where the rows are a further batch, the models that go on.
+    share : float
+        Of all rows so far, those of the batch.
 
     Returns
     -------
@@ -244,10 +275,12 @@ def fit_base_models(
         Of clean rows, then of the corrupted ones, what of the joint part's linear model
         belongs to each modality.
     """
-    fitter = _Fitter(task, clean, corrupted, y, w, splits)
+    fitter = _Fitter(task, clean, corrupted, y, w, splits, former, share)
     n, M = clean.present.shape
     S = M + has_joint
     names = (LINEAR, TREES, *(name for name, _ in own))
+    if former is not None:
+        names = former.names
     everything = [clean, *corrupted]
     held = [np.full((n, S, len(names), task.n_outputs), np.nan) for _ in everything]
     additive = [np.zeros((n, M, task.n_outputs)) for _ in everything]
@@ -258,7 +291,10 @@ def fit_base_models(
         linear.append(model)
         said.append(opinion)
     joint_linear = _joint_linear(fitter, additive) if M > 1 else None
-    reduced = [Reduced.fit(x, task.seed) for x in clean.features]
+    if former is None:
+        reduced = [Reduced.fit(x, task.seed) for x in clean.features]
+    else:
+        reduced = former.reduced
     models = BaseModels(task, names, linear, joint_linear, [], reduced)
     for s in range(S):
         models.tables.append(_tables(fitter, models, s, said, own, held))
@@ -286,18 +322,21 @@ def _linear_of_modality(
             here = _Fitter._with(at, rows.present, m)
             out[here, m, 0] = model.evidence(rows.features[m][here])
     opinion = np.where(np.isnan(held[0][:, m, 0]), 0.0, held[0][:, m, 0])
-    if len(fitter.splits) == 1:  # of the rows it learned from, models of two halves
-        learn = fitter.learn(fitter.splits[0], m)
+    learn = fitter.learn(fitter.splits[0], m)
+    if len(fitter.splits) == 1 < len(learn):  # of rows it learned from, two halves
         for a, b in KFold(2, shuffle=True, random_state=task.seed).split(learn):
-            half = _fit_strength(fitter, x, learn[a], strength)
+            half = _fit_strength(fitter, x, m, learn[a], strength)
             if half is not None:
                 opinion[learn[b]] = half.evidence(x[learn[b]])
     return LinearModel.mean(models), opinion
 
 
 def _fit_strength(
-    fitter: _Fitter, x: Any, rows: NDArray[np.intp], strength: int
+    fitter: _Fitter, x: Any, m: int, rows: NDArray[np.intp], strength: int
 ) -> LinearModel | None:
+    former = fitter.former_linear(m)
+    if former is not None:
+        return fitter.more(former, x, rows)
     found = fit_linear(
         fitter.task,
         x[rows],
@@ -313,6 +352,10 @@ def _choose_strength(
 ) -> tuple[int, list[LinearModel]] | None:
     """The strength of least held-out loss, and the models of the folds of it."""
     task, y, w = fitter.task, fitter.y, fitter.w
+    former = fitter.former_linear(m)
+    if former is not None:
+        learned = [fitter.learn(split, m) for split in fitter.splits]
+        return 0, [fitter.more(former, x, rows) for rows in learned]
     all_models, totals = [], []
     # Of all modalities together, where fits cost most, the two in the middle.
     wanted = slice(1, 3) if m is None else slice(None)
@@ -365,10 +408,16 @@ def _tables(
     else:
         width = models._read(TREES, s, clean.features, said, np.arange(1)).shape[1]
         candidates = [(TREES, trees(task, n, width))]
+    before = {} if fitter.former is None else fitter.former.tables[s]
+    if fitter.former is not None:
+        candidates, own = [], []
+        for name, table in before.items():
+            candidates.append((name, unfitted(table.model)))
     for name, estimator in [*candidates, *own]:
         model = None
         if estimator is not None:
-            model = _table(fitter, models, s, name, estimator, said, held)
+            go_on = before.get(name)
+            model = _table(fitter, models, s, name, estimator, said, held, go_on)
         if model is not None:
             found[name] = model
     return found
@@ -382,6 +431,7 @@ def _table(
     estimator: Any,
     said: list[NDArray[np.float64] | None],
     held: list[NDArray[np.float64]],
+    before: TableModel | None,
 ) -> TableModel | None:
     """One of these, fitted on each fold, then on all rows; None where it cannot be."""
     task, clean = fitter.task, fitter.clean
@@ -390,10 +440,17 @@ def _table(
 
     def fitted_on(split: Split) -> TableModel | None:
         learn = fitter.learn(split, which)
-        if len(learn) < MIN_TABLE_ROWS:
-            return None
-        x = models._read(name, s, clean.features, said, learn)
-        return fit_table_model(task, estimator, x, fitter.y[learn], fitter.w[learn])
+        found = None
+        if len(learn) >= MIN_TABLE_ROWS:
+            x = models._read(name, s, clean.features, said, learn)
+            y, w = fitter.y[learn], fitter.w[learn]
+            found = fit_table_model(task, estimator, x, y, w)
+        if before is None:
+            return found
+        if found is None:
+            return TableModel(task, before.model)
+        model = joined_models(before.model, found.model, fitter.share)
+        return TableModel(task, model)
 
     fitted = [fitted_on(split) for split in fitter.splits]
     if None in fitted:

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skfusion.evidence.base_models import Task
 from skfusion.evidence.crossfit import BaseModels, CrossFitted, Rows
-from skfusion.evidence.gate import fit_gate, gate_features
+from skfusion.evidence.gate import Gate, fit_gate, gate_features
 from skfusion.evidence.held_out import summarise
-from skfusion.evidence.mixing import fit_mix
-from skfusion.evidence.ood import fit_densities, ood_scores
+from skfusion.evidence.mixing import Mix, fit_mix
+from skfusion.evidence.ood import fit_densities, ood_scores, update_densities
 from skfusion.evidence.outputs import EvidenceModel, network_evidence, speaking
 from skfusion.training.inference import Predicted
 from skfusion.training.links import Link
 
-__all__ = ["fit_evidence", "with_networks"]
+__all__ = ["fit_evidence", "go_on", "with_networks"]
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -70,6 +71,9 @@ def fit_evidence(
     splits: Sequence[Split],
     y: NDArray[Any],
     weight: NDArray[np.float64],
+    *,
+    former: EvidenceModel | None = None,
+    share: float = 1.0,
 ) -> EvidenceModel:
     """Fit the mixing step and the gate.
 
@@ -79,14 +83,73 @@ def fit_evidence(
     evidence, additive : see `with_networks` and `fit_base_models`; of clean rows, then
         of each corrupted copy
     y, weight : of all rows
+    former : EvidenceModel, optional
+        What mixing step, gate and densities go on from.
+    share : float
+        Of all rows so far, these.
     """
     task = base.task
     at = np.concatenate([held for _, held in splits])
     evidence, additive = [e[at] for e in evidence], [a[at] for a in additive]
     y, weight = y[at], weight[at]
-    options = {"link": task.link}
-    mix = fit_mix(evidence[0], y, weight, task.log_prior, **options)
-    ood = _held_out_scores(everything, splits, task.seed)
+    if former is None:
+        ood = _held_out_scores(everything, splits, task.seed)
+    else:  # whose densities have not seen any of these rows
+        ood = [
+            ood_scores(former.densities, r.batch, r.features)[at] for r in everything
+        ]
+    mix, gate = _fit_trust(task, evidence, additive, ood, y, weight, former)
+    clean = everything[0]
+    if former is None:
+        components = [reduced.components for reduced in base.reduced]
+        densities = fit_densities(clean.features, clean.present, task.seed, components)
+        model = EvidenceModel(list(networks), base, mix, gate, densities)
+    else:
+        model = go_on(former, networks, base, clean, share)
+        model.mix, model.gate = mix, gate
+    held = Rows(clean.batch[at], [x[at] for x in clean.features])
+    out = model._outputs(held, evidence[0], additive[0], "separate")
+    model.held_out = summarise(
+        out.logits, out.weights, out.joint_share, y, weight, link=task.link
+    )
+    return model
+
+
+def go_on(
+    former: EvidenceModel,
+    networks: Sequence[Any],
+    base: BaseModels,
+    rows: Rows,
+    share: float,
+) -> EvidenceModel:
+    """A model that has learned further rows, and trusts as the former one did."""
+    densities = update_densities(
+        former.densities, rows.features, rows.present, base.task.seed, share
+    )
+    model = EvidenceModel(list(networks), base, former.mix, former.gate, densities)
+    model.held_out = former.held_out
+    return model
+
+
+def _fit_trust(
+    task: Task,
+    evidence: Sequence[NDArray[np.float64]],
+    additive: Sequence[NDArray[np.float64]],
+    ood: Sequence[NDArray[np.float64]],
+    y: NDArray[Any],
+    weight: NDArray[np.float64],
+    former: EvidenceModel | None = None,
+) -> tuple[Mix, Gate]:
+    """Mixing step and gate of held-out rows: clean ones, then each corrupted copy."""
+    options: dict[str, Any] = {"link": task.link}
+    mix = fit_mix(
+        evidence[0],
+        y,
+        weight,
+        task.log_prior,
+        former=None if former is None else former.mix,
+        **options,
+    )
     mixed = np.concatenate([mix(e) for e in evidence])
     present = np.concatenate([speaking(e) for e in evidence])
     features = gate_features(
@@ -101,23 +164,11 @@ def fit_evidence(
         np.concatenate([y] * copies),
         np.tile(weight, copies),
         task.log_prior,
-        n_clean=len(at),
+        n_clean=len(y),
+        former=None if former is None else former.gate,
         **options,
     )
-    clean = everything[0]
-    densities = fit_densities(
-        clean.features,
-        clean.present,
-        task.seed,
-        [reduced.components for reduced in base.reduced],
-    )
-    model = EvidenceModel(list(networks), base, mix, gate, densities)
-    held = Rows(clean.batch[at], [x[at] for x in clean.features])
-    out = model._outputs(held, evidence[0], additive[0], "separate")
-    model.held_out = summarise(
-        out.logits, out.weights, out.joint_share, y, weight, **options
-    )
-    return model
+    return mix, gate
 
 
 def _held_out_scores(

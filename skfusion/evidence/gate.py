@@ -177,6 +177,7 @@ def fit_gate(
     *,
     n_clean: int,
     link: Link,
+    former: Gate | None = None,
 ) -> Gate:
     """Fit trust by the loss of the sum on held-out rows, by L-BFGS.
 
@@ -187,6 +188,8 @@ def fit_gate(
     weight : ndarray (n,)
     n_clean : int
         Rows that are clean.
+    former : Gate, optional
+        The centre of the prior, for rows of a further batch.
     """
     n, S, G = features.shape
     M, C = linear.shape[1:]
@@ -194,6 +197,10 @@ def fit_gate(
     mean, sd = _moments(features[clean], present[clean] * weight[clean, None])
     limit = _limits(evidence[clean], present[clean])
     linear_limit = _limits(linear[clean], present[clean, :M])
+    if former is not None:  # what coefficients multiply must stay what it was
+        mean, sd = former.mean, former.sd
+        limit = np.maximum(limit, former.limit)
+        linear_limit = np.maximum(linear_limit, former.linear_limit)
     E = evidence * cut(evidence, limit)[..., None]
     L = linear * cut(linear, linear_limit)[..., None]
     bias0 = np.full(S, LOG_TRUST)
@@ -207,6 +214,9 @@ def fit_gate(
     spread = np.full(G, COEF_SD)
     spread[-N_SCORES:] = OOD_COEF_SD
     scale0 = np.array([LINEAR_SCALE if np.any(linear) else 0.0])
+    if former is not None:
+        bias0, coef0 = former.bias, former.coef
+        scale0 = np.array([former.linear_scale])
     start = (np.exp(bias0)[:, None] * E[clean]).sum(axis=1)
     loss = held_out_loss(y, log_prior, start, w[clean], link)
     own, added, x, here, rows = (
@@ -238,12 +248,13 @@ def fit_gate(
         return ((each * rows).sum() + 0.5 * away) / rows.sum()
 
     found = minimise(objective, bias0, coef0, scale0)
-    class_matrix = None
+    class_matrix = None if former is None else former.class_matrix
     least = 3 if isinstance(link, Softmax) else 2  # B of fewer is a factor of trust
     if link.is_classification and least <= C <= math.sqrt(n_clean / ROWS_PER_ENTRY):
         loss = held_out_loss(y[clean], log_prior, start, w[clean], link)
         total, _ = sums(*map(torch.from_numpy, found))
-        class_matrix = _fit_class_matrix(total[clean], loss, rows[clean])
+        start = np.eye(C) if class_matrix is None else class_matrix
+        class_matrix = _fit_class_matrix(total[clean], loss, rows[clean], start)
         class_matrix = link.centre(class_matrix.T).T  # so is what it gives
     bias, coef, scale = found
     k = float(scale[0])
@@ -254,16 +265,17 @@ def _fit_class_matrix(
     total: torch.Tensor,
     loss: Callable[[torch.Tensor], torch.Tensor],
     weight: torch.Tensor,
+    start: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Fit the matrix B of the sums (n, C) of clean rows."""
-    same = torch.eye(total.shape[1], dtype=total.dtype)
+    """Fit the matrix B of the sums (n, C) of clean rows, by a prior around `start`."""
+    same = torch.from_numpy(start)
 
     def objective(matrix: torch.Tensor) -> torch.Tensor:
         away = ((matrix - same) / CLASS_SD).square().sum()
         each = loss(total @ matrix.T)
         return ((each * weight).sum() + 0.5 * away) / weight.sum()
 
-    (matrix,) = minimise(objective, same.numpy())
+    (matrix,) = minimise(objective, start)
     return matrix
 
 

@@ -5,6 +5,7 @@ What the fit of the estimator calls once rows are transformed, and options resol
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from skfusion.batch import ModalityBatch
 from skfusion.corruption import Plans, corrupt_batch
 from skfusion.evidence.base_models import Task
 from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
-from skfusion.evidence.fit import fit_evidence, with_networks
+from skfusion.evidence.fit import fit_evidence, go_on, with_networks
 from skfusion.evidence.held_out import of_networks
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel
 from skfusion.network import FusionNetwork
@@ -29,6 +30,7 @@ from skfusion.training.folds import (
     train_folds,
 )
 from skfusion.training.splits import Split
+from skfusion.training.tasks import FoldTask
 
 __all__ = ["Learned", "learn"]
 
@@ -54,6 +56,9 @@ def learn(
     base_models: Sequence[tuple[str, Any]] | None,
     corruption: Plans | None,
     start: Sequence[FusionNetwork] | None = None,
+    former: EvidenceModel | NetworkModel | None = None,
+    share: float = 1.0,
+    tasks: Sequence[FoldTask] | None = None,
     n_jobs: int | None = None,
 ) -> tuple[list[NetworkFold], EvidenceModel | NetworkModel]:
     """Train the networks, fit base models, and let held-out rows weigh them.
@@ -66,13 +71,25 @@ def learn(
         What is done to the copies of the rows from which trust is learned.
     start : list of FusionNetwork, optional
         Networks to go on from.
+    former : EvidenceModel or NetworkModel, optional
+        Where the rows are a further batch, all that goes on; it stays as it is.
+    share : float
+        Of all rows so far, those of the batch.
+    tasks : list of FoldTask, optional
+        Who is told of folds and epochs.
     n_jobs : int or None
         Processes over which folds are spread.
     """
     batch, target, weight, prior, splits = learned
     rule = plan.rule
-    adaptive = rule.learns_trust and len(splits[0][1]) > 0
-    copies = _corrupted_copies(plan, batch, corruption) if adaptive else []
+    known = former if isinstance(former, EvidenceModel) else None
+    held_out = len(splits[0][1]) > 0
+    adaptive = known is not None or (rule.learns_trust and held_out)
+    copies = []
+    if adaptive and held_out:
+        copies = _corrupted_copies(plan, batch, corruption)
+    if former is not None:
+        start = [_with_prior(network, prior) for network in former.networks]
     folds = train_folds(
         plan,
         batch,
@@ -81,8 +98,11 @@ def learn(
         splits,
         [rows.batch for rows in copies],
         start=start,
+        tasks=tasks,
         n_jobs=n_jobs,
     )
+    if former is not None and (len(folds) < len(splits) or folds[-1].interrupted):
+        raise KeyboardInterrupt  # some have learned the batch, and some have not
     networks = [fold.network for fold in folds]
     if not adaptive:
         alone = NetworkModel(
@@ -104,13 +124,24 @@ def learn(
     clean = Rows.of(batch)
     everything = [clean, *copies]
     has_joint = len(batch.names) > 1 and getattr(rule, "joint", False) is not False
-    if base_models is None:
+    if base_models is None and (known is None or not known.base.names):
         has_joint = has_joint and folds[0].predicted[0].joint is not None
         base, held, additive = no_base_models(task, everything, has_joint)
     else:
         base, held, additive = fit_base_models(
-            task, clean, copies, y, weight, splits, own=base_models, has_joint=has_joint
+            task,
+            clean,
+            copies,
+            y,
+            weight,
+            splits if held_out else splits[:1],
+            own=base_models or (),
+            has_joint=has_joint,
+            former=None if known is None else known.base,
+            share=share,
         )
+    if known is not None and not held_out:  # too few rows to say whom to trust
+        return folds, go_on(known, networks, base, clean, share)
     evidence = with_networks(
         held,
         [fold.predicted for fold in folds],
@@ -119,8 +150,24 @@ def learn(
         link=plan.link,
     )
     return folds, fit_evidence(
-        networks, base, evidence, additive, everything, splits, y, weight
+        networks,
+        base,
+        evidence,
+        additive,
+        everything,
+        splits,
+        y,
+        weight,
+        former=known,
+        share=share,
     )
+
+
+def _with_prior(network: FusionNetwork, prior: Tensor) -> FusionNetwork:
+    """A copy of a network that adds its evidence to another prior."""
+    network = copy.deepcopy(network)
+    network.prior.copy_(prior)
+    return network
 
 
 def _corrupted_copies(

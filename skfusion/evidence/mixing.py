@@ -45,12 +45,19 @@ def fit_mix(
     log_prior: NDArray[np.float64],
     *,
     link: Link,
+    former: Mix | None = None,
 ) -> Mix:
-    """Fit the shares of each source by its own loss on clean held-out rows."""
+    """Fit the shares of each source by its own loss on clean held-out rows.
+
+    The centre of the prior is even shares, or those of a former mixing step.
+    """
     speaks = ~np.isnan(evidence[..., 0])  # (n, S, K)
     able = speaks.any(axis=0)
     n_able = able.sum(axis=1, keepdims=True)
     even = able / np.maximum(n_able, 1)
+    if former is not None:
+        known = (former.share * able).sum(axis=1, keepdims=True) > 0
+        even = np.where(known, former.share * able, even)
     start = Mix(even)(evidence)
     loss = held_out_loss(y, log_prior, start, weight, link)
     E = torch.from_numpy(np.nan_to_num(evidence))

@@ -21,7 +21,7 @@ from sklearn.decomposition import PCA, TruncatedSVD
 
 from skfusion.batch import ModalityBatch
 
-__all__ = ["N_SCORES", "Density", "fit_densities", "ood_scores"]
+__all__ = ["N_SCORES", "Density", "fit_densities", "ood_scores", "update_densities"]
 
 #: Scores of each modality: distance within the components, what they do not explain,
 #: and the modality's own.
@@ -88,16 +88,30 @@ class Density(NamedTuple):
         -------
         scores : ndarray (n, 2)
         """
+        squares, left = self._split(x)
+        within = np.zeros(len(squares))
+        if squares.shape[1]:
+            within = (squares / self.variance).mean(axis=1)
+        return np.log(np.stack([within, left / self.residual], axis=1) + 1e-2)
+
+    def updated(self, x: Any, share: float) -> Density:
+        """With the spread of further rows (n, F), a share of all so far."""
+        squares, left = self._split(x)
+        return self._replace(
+            variance=(1 - share) * self.variance + share * squares.mean(axis=0),
+            residual=float((1 - share) * self.residual + share * left.mean()),
+        )
+
+    def _split(self, x: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Squares along each component (n, k), and of what they leave (n,)."""
         if self.center is not None:
             x = (x - self.center) / self.scale
             size = (x.astype(np.float64) ** 2).sum(axis=1)
         else:
             x = x.astype(np.float64, copy=False)
             size = np.asarray(x.multiply(x).sum(axis=1)).ravel()
-        z = np.asarray(x @ self.components.T, dtype=np.float64)
-        within = (z**2 / self.variance).mean(axis=1) if z.shape[1] else np.zeros(len(z))
-        left = np.maximum(size - (z**2).sum(axis=1), 0) / self.residual
-        return np.log(np.stack([within, left], axis=1) + 1e-2)
+        squares = np.asarray(x @ self.components.T, dtype=np.float64) ** 2
+        return squares, np.maximum(size - squares.sum(axis=1), 0)
 
 
 def fit_densities(
@@ -117,6 +131,24 @@ def fit_densities(
             found = Density.fit(x[rows], seed, components[m])
         densities.append(found)
     return densities
+
+
+def update_densities(
+    densities: Sequence[Density | None],
+    features: Sequence[Any],
+    present: NDArray[np.bool_],
+    seed: int,
+    share: float,
+) -> list[Density | None]:
+    """With the spread of further rows, which are a share of all; components stay."""
+    found = list(densities)
+    for m, (density, x) in enumerate(zip(densities, features, strict=True)):
+        here = np.flatnonzero(present[:, m])
+        if density is None:
+            found[m] = fit_densities([x], present[:, [m]], seed)[0]
+        elif len(here):
+            found[m] = density.updated(x[here], share)
+    return found
 
 
 def ood_scores(

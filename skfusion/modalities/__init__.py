@@ -1,10 +1,10 @@
 """Modalities: how each kind of column is cleaned, tokenised and encoded."""
 
 from skfusion.modalities import registry
-from skfusion.modalities.audio import AudioModality
+from skfusion.modalities.audio import AudioModality, PretrainedAudio
 from skfusion.modalities.base import Modality
 from skfusion.modalities.estimator import EstimatorModality
-from skfusion.modalities.image import ImageModality
+from skfusion.modalities.image import ImageModality, PretrainedImage
 from skfusion.modalities.series import SeriesModality
 from skfusion.modalities.tabular import TabularModality
 from skfusion.modalities.text import PretrainedText, TextModality
@@ -18,6 +18,8 @@ __all__ = [
     "ImageModality",
     "Modality",
     "ModalityTransformer",
+    "PretrainedAudio",
+    "PretrainedImage",
     "PretrainedText",
     "SeriesModality",
     "TabularModality",

@@ -7,7 +7,7 @@ import pickle
 import threading
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from torch import nn
 from tqdm import tqdm
 
@@ -102,6 +102,18 @@ class Pretrained(BaseEstimator, ABC):
     def _content(self, cell: Any) -> bytes:
         """What of a cell, and of the settings, its embedding depends on."""
 
+    def _read(self, cells: Sequence[Any], context: Any) -> Sequence[Any]:
+        """What is embedded of some cells; of all, it may take much memory."""
+        return cells
+
+    def settled(self) -> Pretrained:
+        """A copy in which every setting is said that the model's folder knows."""
+        return clone(self)
+
+    @abstractmethod
+    def blank(self) -> Any:
+        """A cell that says nothing, as long as it tells the width."""
+
     def _size(self, cell: Any) -> int:
         """About how long a cell takes: batches hold cells of like size."""
         return 0
@@ -127,25 +139,30 @@ class Pretrained(BaseEstimator, ABC):
             )
         if not isinstance(self.model, str | Path):
             return self.model, fingerprint_of(self.model)
-        # Not the object of a folder, which is written `Path("...")`, but its name.
-        name = str(self.model)
-        if Path(name).expanduser().is_dir():
-            name = str(Path(name).expanduser().resolve())
-        key = (type(self), name, self.revision, self.device)
+        key = (type(self), self._name(), self.revision, self.device)
         with _lock:
             if key not in _loaded:
-                found = self._load_or_explain(name)
+                found = self._load_or_explain(self._load)
                 while len(_loaded) >= _MAX_LOADED:
                     del _loaded[next(iter(_loaded))]
                 _loaded[key] = found, fingerprint_of(found)
             return _loaded[key]
 
-    def _load_or_explain(self, name: str) -> Any:
-        """Load a model; whatever is missing, one error says what to do."""
+    def _name(self) -> str:
+        """The name of the model, or the whole path of its folder."""
+        # Not the object of a folder, which is written `Path("...")`, but its name.
+        name = str(self.model)
+        folder = Path(name).expanduser()
+        return str(folder.resolve()) if folder.is_dir() else name
+
+    def _load_or_explain(self, load: Callable[[str], Any]) -> Any:
+        """Load something by name; whatever is missing, one error says what to do."""
         kind: type[Exception] = ImportError
+        name = self._name()
         try:
-            with torch.random.fork_rng(devices=[]):  # fresh layers draw their weights
-                return self._load(name)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)  # a head that the folder lacks draws its weights
+                return load(name)
         except ImportError as error:
             cause: Exception = error
         except Exception as error:  # noqa: BLE001 (libraries of the hub raise many kinds)
@@ -162,7 +179,10 @@ class Pretrained(BaseEstimator, ABC):
     # ------------------------------------------------------------ embedding
 
     def embed(
-        self, cells: Sequence[Any], fingerprint: str | None = None
+        self,
+        cells: Sequence[Any],
+        fingerprint: str | None = None,
+        context: Any = None,
     ) -> NDArray[np.float32]:
         """Embed cells, each distinct one once, and none that the cache has.
 
@@ -172,15 +192,19 @@ class Pretrained(BaseEstimator, ABC):
         fingerprint : str, optional
             That of the model in `fit`: other weights under the same name are an error,
             and the model is loaded only where the cache lacks a cell.
+        context : object, optional
+            What the modality learned about the reading of cells.
 
         Returns
         -------
         embeddings : ndarray of shape (n, width), float32
         """
         prefix = (self.load()[1] if fingerprint is None else fingerprint).encode()
+        step = self.batch_size * _CHUNK
         keys = [
             hashlib.blake2b(prefix + b"\0" + self._content(c), digest_size=16).digest()
-            for c in cells
+            for start in range(0, len(cells), step)
+            for c in self._read(cells[start : start + step], context)
         ]
         distinct = dict(zip(keys, cells, strict=True))
         cache, limit = self._open_cache(), int(self.max_cache_mb * 2**20)
@@ -188,7 +212,6 @@ class Pretrained(BaseEstimator, ABC):
             found = cache.get(list(distinct))
             missing = [key for key in distinct if key not in found]
             missing.sort(key=lambda key: -self._size(distinct[key]))
-            step = self.batch_size * _CHUNK
             bar = tqdm(
                 total=len(missing),
                 desc=f"{type(self).__name__}: embedding",
@@ -198,7 +221,8 @@ class Pretrained(BaseEstimator, ABC):
             with bar:
                 for start in range(0, len(missing), step):
                     some = missing[start : start + step]
-                    new = self._checked([distinct[key] for key in some], fingerprint)
+                    ready = self._read([distinct[key] for key in some], context)
+                    new = self._checked(ready, fingerprint)
                     made = dict(zip(some, new, strict=True))
                     cache.put(made, limit)
                     found |= made
@@ -215,7 +239,14 @@ class Pretrained(BaseEstimator, ABC):
                 f"The weights of model={shorten(str(self.model))} are not those that "
                 "the estimator was fitted with. Restore them, or fit again."
             )
-        vectors = np.asarray(self._encode(model, cells), dtype=np.float32)
+        made = self._encode(model, cells)
+        shapes = sorted({np.shape(vector) for vector in made})
+        if len(shapes) > 1:
+            raise ValueError(
+                f"model={shorten(self.model)} must give vectors of one width, whatever "
+                f"the cell, but gave shapes {shorten(shapes)}."
+            )
+        vectors = np.asarray(made, dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != len(cells) or not vectors.shape[1]:
             raise ValueError(
                 f"model={shorten(self.model)} must give one vector a cell, "

@@ -13,7 +13,12 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfusion._rows import row_keys
-from skfusion._sklearn import BaseComposition, VisualBlock
+from skfusion._sklearn import (
+    BaseComposition,
+    CallbackSupportMixin,
+    VisualBlock,
+    one_task,
+)
 from skfusion.batch import Block, ModalityBatch
 from skfusion.modalities import registry
 from skfusion.modalities.base import Modality
@@ -32,7 +37,7 @@ from skfusion.modalities.wrapped import TransformerModality
 __all__ = ["ModalityTransformer", "check_frame"]
 
 
-class ModalityTransformer(TransformerMixin, BaseComposition):
+class ModalityTransformer(CallbackSupportMixin, TransformerMixin, BaseComposition):
     """Turn the columns of a table into modalities.
 
     Like :class:`~sklearn.compose.ColumnTransformer`, but the blocks are kept apart, so
@@ -133,6 +138,7 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
 
     # ------------------------------------------------------------ fit and transform
 
+    @one_task
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit every modality on its columns.
 
@@ -152,6 +158,7 @@ class ModalityTransformer(TransformerMixin, BaseComposition):
             self._call(name, modality.fit, self._select(X, columns), y)
         return self
 
+    @one_task
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> ModalityBatch:
         """Fit every modality and return the training rows.
 

@@ -32,6 +32,8 @@ __all__ = ["Reader", "Writer", "class_name", "find_class", "is_known", "is_ours"
 #: Classes of scikit-learn whose objects may hold ours.
 _HOLDERS = (Pipeline, MetadataRequest, MethodMetadataRequest)
 _SEQUENCES = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+#: Where scikit-learn keeps the callbacks that are set: they belong to the session.
+CALLBACKS = "_skl_callbacks"
 #: Kinds of numbers that safetensors keeps.
 _NUMBERS = frozenset("?bhilqBHILQefd")
 
@@ -188,6 +190,7 @@ class Writer:
         if isinstance(thing, nn.Module):
             empty = vars(nn.Module())
             state = {k: v for k, v in state.items() if k not in empty or v != empty[k]}
+        state = {k: v for k, v in state.items() if k != CALLBACKS}
         return self._pairs(state, ".")
 
     def _array(self, thing: NDArray[Any]) -> tuple[str, Any]:

@@ -22,6 +22,7 @@ from skfusion.training.checkpoint import Checkpoint, checkpoint_files, forget
 from skfusion.training.data import BatchDataset
 from skfusion.training.inference import Predicted, predict, run
 from skfusion.training.links import Link
+from skfusion.training.tasks import EpochTasks, FoldTask
 from skfusion.training.trainer import (
     Recipe,
     history_frame,
@@ -118,6 +119,7 @@ def train_folds(
     copies: Sequence[ModalityBatch],
     *,
     start: Sequence[FusionNetwork] | None = None,
+    tasks: Sequence[FoldTask] | None = None,
     n_jobs: int | None = None,
 ) -> list[NetworkFold]:
     """Train a network on each fold.
@@ -131,6 +133,8 @@ def train_folds(
         Corrupted copies of the rows, of which the held-out ones are predicted too.
     start : list of FusionNetwork, optional
         Networks to go on from; they are copied.
+    tasks : list of FoldTask, optional
+        Who is told of folds and epochs.
     n_jobs : int or None
         Processes over which folds are spread.
     """
@@ -148,12 +152,13 @@ def train_folds(
         if start is not None and f < len(start):
             network = copy.deepcopy(start[f])
         label = f"fold {f + 1}/{len(splits)}" if len(splits) > 1 else None
-        seed = plan.seed + f
-        return plan, learned, watched, corrupted, network, seed, label, files[f]
+        epochs = None if tasks is None else EpochTasks(tasks[f], learn)
+        told = plan.seed + f, label, files[f], epochs
+        return plan, learned, watched, corrupted, network, *told
 
     if n_jobs not in (None, 1) and len(splits) > 1:
-        tasks = (delayed(_train_fold)(*arguments(f)) for f in range(len(splits)))
-        return list(Parallel(n_jobs=n_jobs)(tasks))
+        calls = (delayed(_train_fold)(*arguments(f)) for f in range(len(splits)))
+        return list(Parallel(n_jobs=n_jobs)(calls))
     done: list[NetworkFold] = []
     for f in range(len(splits)):
         try:
@@ -210,6 +215,7 @@ def _train_fold(
     seed: int,
     label: str | None,
     file: Path | None,
+    epochs: EpochTasks | None,
 ) -> NetworkFold:
     if network is None:
         network = build_network(plan, learned.batch, len(learned), seed)
@@ -234,6 +240,7 @@ def _train_fold(
             min_steps=plan.rule.min_steps,
             label=label,
             checkpoint=None if file is None else Checkpoint(file, generators),
+            epochs=epochs,
         )
         some = learned.batch[np.arange(min(len(learned), MEAN_ROWS))]
         for output in run(network, some):

@@ -79,7 +79,9 @@ class Link(ABC):
         p, others : ndarray (n, S, C), what it expects, and what the others do
         """
 
-    def counts(self, y: NDArray[Any]) -> NDArray[np.int64] | None:
+    def counts(
+        self, y: NDArray[Any], classes: NDArray[Any] | None = None
+    ) -> NDArray[np.int64] | None:
         """Rows of each class or label, of targets that are not encoded."""
         return None
 
@@ -131,8 +133,11 @@ class Softmax(Link):
         entropy = entr(p).sum(axis=-1) / np.log(p.shape[-1])
         return [np.log(top / (1 - top)), entropy, (p * others).sum(axis=-1)]
 
-    def counts(self, y: NDArray[Any]) -> NDArray[np.int64]:
-        return np.unique(y, return_counts=True)[1]
+    def counts(
+        self, y: NDArray[Any], classes: NDArray[Any] | None = None
+    ) -> NDArray[np.int64]:
+        classes = np.unique(y) if classes is None else classes
+        return np.bincount(np.searchsorted(classes, y), minlength=len(classes))
 
     def strata(self, y: NDArray[Any]) -> NDArray[np.intp]:
         return y
@@ -176,7 +181,9 @@ class Sigmoid(Link):
         )
         return [column.mean(axis=-1) for column in columns]
 
-    def counts(self, y: NDArray[Any]) -> NDArray[np.int64]:
+    def counts(
+        self, y: NDArray[Any], classes: NDArray[Any] | None = None
+    ) -> NDArray[np.int64]:
         return y.sum(axis=0)
 
     def strata(self, y: NDArray[Any]) -> NDArray[np.intp]:

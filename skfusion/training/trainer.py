@@ -31,6 +31,7 @@ from skfusion.network import FusionNetwork, set_generator
 from skfusion.training.data import BatchDataset, BatchIterator
 from skfusion.training.links import Link
 from skfusion.training.loss import FusionLoss
+from skfusion.training.tasks import EpochTasks
 
 __all__ = [
     "Recipe",
@@ -260,6 +261,7 @@ def train(
     min_steps: int = 0,
     label: str | None = None,
     checkpoint: Callback | None = None,
+    epochs: EpochTasks | None = None,
 ) -> skorch.NeuralNet:
     """Train a network in place and return the skorch net that holds it.
 
@@ -267,7 +269,7 @@ def train(
     `n_iter_no_change` epochs, and the best epoch's weights are restored. Random numbers
     come from `generator`, those drawn on the device from `device_generator`.
     `min_steps` is what the fusion rule needs. A `checkpoint` is the last of the
-    callbacks.
+    callbacks; `epochs` tells others of each epoch.
     """
     names = dataset.batch.names
     most = recipe.max_epochs or automatic_epochs(
@@ -297,6 +299,7 @@ def train(
     )
     callbacks: list[Any] = [
         ("epoch_log", EpochLog()),
+        ("tasks", epochs),
         ("balance", recipe.balance),
         ("clip", GradientNormClipping(1.0)),
         ("schedule", schedule),
@@ -357,8 +360,9 @@ def diverged(net: skorch.NeuralNet) -> ValueError:
 def interrupted(net: skorch.NeuralNet) -> bool:
     """Whether Ctrl-C ended the training, rather than its last epoch or its patience."""
     stops = [c for _, c in net.callbacks_ if isinstance(c, EarlyStopping)]
-    patient = any(c.misses_ >= c.patience for c in stops)
-    return net.interrupted_ and not patient
+    ended = any(c.misses_ >= c.patience for c in stops)
+    told = [c for _, c in net.callbacks_ if isinstance(c, EpochTasks)]
+    return net.interrupted_ and not ended and not any(c.stopped_ for c in told)
 
 
 def _forget_training_data(net: skorch.NeuralNet) -> None:

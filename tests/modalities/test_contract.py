@@ -25,6 +25,7 @@ from skfusion.modalities import (
     VectorModality,
     registry,
 )
+from skfusion.modalities.pretrained import Pretrained
 from tests.modalities.video_frames import VideoModality, videos
 
 mpl.use("Agg")
@@ -72,6 +73,16 @@ class LetterShares:
         return np.array([[t.count(c) / len(t) for c in "aeiou"] for t in texts])
 
 
+def loudness(samples):
+    """Stands for a pretrained encoder of sound: mean size of each ten samples."""
+    return np.abs(samples[: len(samples) // 10 * 10].reshape(-1, 10))
+
+
+def lightness(x):
+    """Stands for a pretrained encoder of pictures: their colour, place by place."""
+    return x.mean(dim=3)
+
+
 def made():
     """(id, modality, columns): every modality, and every form that matters."""
     two = pd.DataFrame({"a": texts(6), "b": texts(40, 1)})
@@ -112,7 +123,21 @@ def made():
         ImageModality(size=8),
         pd.DataFrame({"p": pictures, "q": cells(list(pictures), absent=(3, 5))}),
     )
+    spec = modalities.PretrainedImage(lightness, size=8, mean=0.5, std=0.5)
+    yield "image-pretrained", ImageModality(size=16, encoder=spec), pictures
+    yield (
+        "image-columns-pretrained",
+        ImageModality(size=8, encoder=spec),
+        pd.DataFrame({"p": pictures, "q": cells(list(pictures), absent=(3, 5))}),
+    )
     yield "audio", AudioModality(n_mels=16), sounds
+    spec = modalities.PretrainedAudio(loudness, sample_rate=4000)
+    yield "audio-pretrained", AudioModality(n_mels=16, encoder=spec), sounds
+    yield (
+        "audio-columns-pretrained",
+        AudioModality(n_mels=16, encoder=spec),
+        pd.DataFrame({"p": sounds, "q": cells(list(sounds), absent=(3, 5))}),
+    )
     yield "series", SeriesModality(), series
     yield "video", VideoModality(), cells(videos(N, RNG))
 
@@ -159,7 +184,7 @@ def test_every_exported_modality_is_here():
     found = [getattr(modalities, name) for name in modalities.__all__]
     exported = {cls for cls in found if issubclass(cls, modalities.Modality)}
     exported -= {modalities.Modality, modalities.ModalityTransformer}
-    exported -= {modalities.PretrainedText}  # a spec, not a modality
+    exported -= set(Pretrained.__subclasses__())  # specs, not modalities
     assert len(exported) >= 8
     assert exported <= {type(modality) for modality, _ in MADE.values()}
 

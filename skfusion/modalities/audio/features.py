@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skfusion.modalities.audio.reading import HOP
+from skfusion.modalities.audio.reading import HOP, RANGE, STEP
 from skfusion.modalities.intervals import interval_terms, quarters
 
-__all__ = ["sound_features", "sound_terms"]
+__all__ = ["band_statistics", "sound_features", "sound_terms"]
 
 QUANTILES = (0.1, 0.5, 0.9)  # quantiles over time
 MEANS = [0, 6, 7, 8, 9]  # of ten statistics of a band: mean, means of the quarters
 CHUNK = 2**18  # frames at a time, to bound the memory
+
+
+def band_statistics(
+    codes: Iterable[NDArray[np.uint8]], n_mels: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (n_mels,) of each band over all frames, in dB."""
+    counts = np.zeros((n_mels, 256), np.int64)
+    for frames in codes:
+        at = frames + 256 * np.arange(n_mels)
+        counts += np.bincount(at.ravel(), minlength=counts.size).reshape(-1, 256)
+    total = counts.sum(axis=1)
+    levels = np.arange(256)
+    mean = counts @ levels / np.maximum(total, 1)
+    square = (counts * (levels - mean[:, None]) ** 2).sum(axis=1)
+    sd = np.where(total, np.sqrt(square / np.maximum(total, 1)), 1.0)
+    return mean * STEP - RANGE, np.maximum(sd * STEP, 1.0)
 
 
 def sound_features(
@@ -22,6 +38,8 @@ def sound_features(
     length: NDArray[np.integer],
     mean: NDArray[np.floating],
     sd: NDArray[np.floating],
+    *,
+    brief: bool = False,
 ) -> NDArray[np.float32]:
     """Statistics of the bands over time, the level, and the logarithm of the duration.
 
@@ -35,26 +53,32 @@ def sound_features(
         Frames that are there; rows without any become zero.
     mean, sd : ndarray of shape (n_mels,)
         Of each band over the training frames, in codes.
+    brief : bool
+        Whether the mean of each band over time is all that is taken of it: beside an
+        embedding, the rest tells speakers rather than words.
 
     Returns
     -------
     features : ndarray of shape (n_samples, 10 * n_mels + 2), float32
+        If `brief`, of shape (n_samples, n_mels + 2).
     """
-    out = np.zeros((len(codes), 10 * len(mean) + 2), np.float32)
+    n_statistics = 1 if brief else 10
+    out = np.zeros((len(codes), n_statistics * len(mean) + 2), np.float32)
     for n_frames, rows in _equally_long(length):
         frames = np.ascontiguousarray(np.stack(codes[rows].tolist()).transpose(0, 2, 1))
-        ordered = np.sort(frames, axis=2)  # (n, n_mels, n_frames)
-        x = frames.astype(np.float32)
+        x = frames.astype(np.float32)  # (n, n_mels, n_frames)
         average = (x.mean(axis=2) - mean) / sd
         level = average.mean(axis=1, keepdims=True)
-        change = np.abs(np.diff(x, axis=2)).sum(axis=2) / n_frames
-        spread = [x.std(axis=2) / sd, change / sd]
-        heights = [_quantile(ordered, q) for q in QUANTILES]
-        heights += [x[..., part].mean(axis=2) for part in quarters(n_frames)]
-        heights = [(height - mean) / sd - level for height in heights]
         duration = np.full_like(level, np.log(n_frames * HOP))
-        parts = [average - level, *spread, *heights, level, duration]
-        out[rows] = np.concatenate(parts, axis=1)
+        statistics = [average - level]
+        if not brief:
+            change = np.abs(np.diff(x, axis=2)).sum(axis=2) / n_frames
+            ordered = np.sort(frames, axis=2)
+            heights = [_quantile(ordered, q) for q in QUANTILES]
+            heights += [x[..., part].mean(axis=2) for part in quarters(n_frames)]
+            statistics += [x.std(axis=2) / sd, change / sd]
+            statistics += [(height - mean) / sd - level for height in heights]
+        out[rows] = np.concatenate([*statistics, level, duration], axis=1)
     return out
 
 
@@ -79,12 +103,13 @@ def sound_terms(
     n, n_mels = len(codes), len(mean)
     n_intervals = -(-int(length.max(initial=1)) // step)
     terms = np.zeros((n, n_intervals, coef.shape[1]))
-    own = coef[:-2].reshape(10, n_mels, -1)[MEANS]
-    constant = center[:-2].reshape(10, n_mels)[MEANS]
+    means = MEANS if len(coef) > n_mels + 2 else MEANS[:1]  # of `brief` features, one
+    own = coef[:-2].reshape(-1, n_mels, coef.shape[1])[means]
+    constant = center[:-2].reshape(-1, n_mels)[means]
     for n_frames, rows in _equally_long(length):
-        weights = np.zeros((len(MEANS), n_frames))
+        weights = np.zeros((len(means), n_frames))
         weights[0] = 1 / n_frames
-        for weight, part in zip(weights[1:], quarters(n_frames), strict=True):
+        for weight, part in zip(weights[1:], quarters(n_frames), strict=False):
             weight[part] = 1 / (part.stop - part.start)
         x = (np.stack(codes[rows].tolist()) - mean) / sd
         x -= x.mean(axis=(1, 2), keepdims=True)  # the level

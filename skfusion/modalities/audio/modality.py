@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +17,12 @@ from sklearn.utils.validation import check_is_fitted
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion.batch import Block
 from skfusion.modalities.audio.encoder import STRIDE, AudioEncoder
-from skfusion.modalities.audio.features import sound_features, sound_terms
+from skfusion.modalities.audio.features import (
+    band_statistics,
+    sound_features,
+    sound_terms,
+)
+from skfusion.modalities.audio.pretrained import PretrainedAudio
 from skfusion.modalities.audio.reading import (
     RANGE,
     READ_ERRORS,
@@ -33,6 +38,7 @@ from skfusion.modalities.audio.reading import (
 )
 from skfusion.modalities.base import CellModality
 from skfusion.modalities.detection import sample_cells
+from skfusion.modalities.meaning import Meaning
 from skfusion.network import Encoder
 
 __all__ = ["AudioModality"]
@@ -65,6 +71,9 @@ class AudioModality(CellModality):
         Number of mel bands (HTK scale) from 30 Hz to half the sample rate.
     augment : bool, default=True
         Whether the encoder augments the sounds in training.
+    encoder : PretrainedAudio or None, default=None
+        A pretrained encoder. Its embedding of the sound of each column is one more
+        element, "[meaning]", before the intervals.
     on_error : {"raise", "absent"}, default="raise"
         What to do with a cell that is there and cannot be read (corrupt or truncated
         file, missing path, NaN or infinite samples, no samples): raise one error that
@@ -79,6 +88,8 @@ class AudioModality(CellModality):
     band_mean_, band_sd_ : ndarray of shape (n_mels,)
         Mean and standard deviation of each band over the training frames, in dB below
         the loudest mel value of the recording.
+    encoder_ : PretrainedAudio or None
+        The encoder in use, which says how it reads sounds.
     n_features_in_ : int
         Number of columns.
 
@@ -111,6 +122,7 @@ class AudioModality(CellModality):
         "duration": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "n_mels": [Interval(Integral, 8, 256, closed="both")],
         "augment": ["boolean"],
+        "encoder": [PretrainedAudio, None],
     }
     short_name = "audio"
     slow = True
@@ -129,12 +141,14 @@ class AudioModality(CellModality):
         duration: Literal["auto"] | float = "auto",
         n_mels: int = 64,
         augment: bool = True,
+        encoder: PretrainedAudio | None = None,
         on_error: Literal["raise", "absent"] = "raise",
     ) -> None:
         self.sample_rate = sample_rate
         self.duration = duration
         self.n_mels = n_mels
         self.augment = augment
+        self.encoder = encoder
         self.on_error = on_error
 
     @classmethod
@@ -168,11 +182,6 @@ class AudioModality(CellModality):
     def fit_transform(self, X: Any, y: Any = None) -> Block:
         """Fit, and transform the same rows while reading every sound only once.
 
-        Parameters
-        ----------
-        X : DataFrame, Series or array-like of n_samples rows
-        y : ignored
-
         Returns
         -------
         block : Block
@@ -191,18 +200,12 @@ class AudioModality(CellModality):
             self.duration_ = min(max(longest, WINDOW), LONGEST)
         else:
             self.duration_ = float(self.duration)
-        block = self._block(names, columns, labels)
-        counts = np.zeros((self.n_mels, 256), np.int64)
-        for codes in block.arrays["log_mel"].ravel():
-            at = codes + 256 * np.arange(self.n_mels)
-            counts += np.bincount(at.ravel(), minlength=counts.size).reshape(-1, 256)
-        total = counts.sum(axis=1)
-        levels = np.arange(256)
-        mean = counts @ levels / np.maximum(total, 1)
-        square = (counts * (levels - mean[:, None]) ** 2).sum(axis=1)
-        sd = np.where(total, np.sqrt(square / np.maximum(total, 1)), 1.0)
-        self.band_mean_ = mean * STEP - RANGE
-        self.band_sd_ = np.maximum(sd * STEP, 1.0)
+        self.encoder_ = None if self.encoder is None else self.encoder.settled()
+        self._meaning = Meaning(self.encoder_, names)
+        block = self._block(names, columns, labels, self._meaning.fit_transform)
+        self.band_mean_, self.band_sd_ = band_statistics(
+            block.arrays["log_mel"].ravel(), self.n_mels
+        )
         return block
 
     def transform(self, X: Any) -> Block:
@@ -219,16 +222,19 @@ class AudioModality(CellModality):
             Arrays: ``log_mel`` (n_samples, n_columns) of arrays (n_frames, n_mels)
             uint8, where 255 is the loudest value of the recording and one unit is 0.31
             dB; ``length`` (n_samples, n_columns) int32, frames that are there;
-            ``start`` (n_samples, n_columns) int64, frames that were cut off in front.
+            ``start`` (n_samples, n_columns) int64, frames that were cut off in front;
+            ``meaning`` (n_samples, n_columns, width) where there is an `encoder`.
         """
         check_is_fitted(self)
-        return self._block(*self._columns(X, reset=False))
+        columns = self._columns(X, reset=False)
+        return self._block(*columns, self._meaning.transform)
 
     def _block(
         self,
         names: list[str],
         columns: list[NDArray[np.object_]],
         labels: Sequence[Any],
+        embed: Callable[..., dict[str, NDArray[Any]]],
     ) -> Block:
         rate = self.sample_rate_
         longest = max(1, round(self.duration_ * rate))  # samples
@@ -252,21 +258,24 @@ class AudioModality(CellModality):
                 length[i, j] = len(codes[i, j])
         self._unreadable(failures)
         arrays = {"log_mel": codes, "length": length, "start": start}
+        cells = np.stack(columns, axis=1)
+        cells[length == 0] = None
+        arrays |= embed(cells, (rate, self.duration_))
         return Block(arrays, length.max(axis=1) > 0)
 
     def build_encoder(self, d_model: int, dropout: float) -> Encoder:
         """Make the network that turns log-mel frames into tokens of 40 ms."""
         mean, sd = self._bands()
-        bandwidth = mel_filters(self.sample_rate_, self.n_mels).sum(axis=0)
-        return AudioEncoder(
+        intervals = AudioEncoder(
             mean=mean,
             sd=sd,
-            bandwidth=bandwidth,
+            bandwidth=mel_filters(self.sample_rate_, self.n_mels).sum(axis=0),
             n_columns=self.n_features_in_,
             d_model=d_model,
             dropout=dropout,
             augment=self.augment,
         )
+        return self._meaning.join(intervals, d_model, dropout)
 
     def features(self, block: Block) -> NDArray[np.float32]:
         """Log-mel statistics of each sound.
@@ -274,18 +283,21 @@ class AudioModality(CellModality):
         For each band: mean, standard deviation, mean absolute difference between
         frames, quantiles of 10, 50 and 90 % over time, and the means of four segments
         of equal length, all but the second and third relative to the level, which is
-        the mean of all; then the level and the logarithm of the duration.
+        the mean of all; then the level and the logarithm of the duration. Beside an
+        embedding, which comes last, only the mean of each band, level and duration.
 
         Returns
         -------
         features : ndarray of shape (n_samples, n_columns * (10 * n_mels + 2)), float32
+            Beside an embedding, (n_samples, n_columns * (n_mels + 2 + width)).
         """
         codes, length = block.arrays["log_mel"], self._present_length(block)
+        brief = self.encoder_ is not None
         columns = [
-            sound_features(codes[:, j], length[:, j], *self._bands())
+            sound_features(codes[:, j], length[:, j], *self._bands(), brief=brief)
             for j in range(length.shape[1])
         ]
-        return np.concatenate(columns, axis=1)
+        return self._meaning.beside(np.concatenate(columns, axis=1), block)
 
     def linear_terms(
         self, block: Block, coef: NDArray[Any], center: NDArray[Any]
@@ -297,6 +309,7 @@ class AudioModality(CellModality):
         """
         codes, length = block.arrays["log_mel"], self._present_length(block)
         n, k = length.shape
+        coef, center, first = self._meaning.linear_terms(block, coef, center)
         coef, center = (
             np.asarray(a).reshape(k, -1, *a.shape[1:]) for a in (coef, center)
         )
@@ -312,7 +325,7 @@ class AudioModality(CellModality):
                 step=STRIDE,
             )
             terms[:, : own.shape[1], j] = own
-        return terms.reshape(n, n_intervals * k, -1)
+        return np.hstack([first, terms.reshape(n, n_intervals * k, -1)])
 
     def _bands(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of each band, in codes."""
@@ -329,8 +342,9 @@ class AudioModality(CellModality):
         elements : list of n_samples Series
             Values indexed by ``(start, end)`` in seconds, counted from the beginning
             of the sound as it was given; with several columns, by
-            ``(column, start, end)``.
+            ``(column, start, end)``. "[meaning]" comes first.
         """
+        every, values = values, values[:, self._meaning.n_columns :]
         length, start = block.arrays["length"], block.arrays["start"]
         n_columns = length.shape[1]
         frame = hop_of(self.sample_rate_) / self.sample_rate_
@@ -349,12 +363,13 @@ class AudioModality(CellModality):
                 own.append(values[i, t * n_columns + j])
             index = pd.Index(names, dtype=object, tupleize_cols=False)
             elements.append(pd.Series(own, index=index, dtype=float))
-        return elements
+        return self._meaning.elements(block, every, elements)
 
     def hide(
         self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
     ) -> Block:
         """Give frames the mean loudness of each band in the training sounds."""
+        block, hidden, names = self._meaning.hide(block, hidden, names)
         codes = block.arrays["log_mel"].copy()
         length = block.arrays["length"]
         mean = np.round((self.band_mean_ + RANGE) / STEP).astype(np.uint8)
@@ -378,7 +393,7 @@ class AudioModality(CellModality):
     ) -> tuple[str, pd.Series, Any]:
         """Intervals over the spectrogram; of several columns the first is drawn."""
         length = block.arrays["length"][row]
-        first = int(np.flatnonzero(length)[0])
+        first, elements = np.flatnonzero(length)[0], self._meaning.others(elements)
         if len(elements.index[0]) == 3:
             own = [name[0] == elements.index[0][0] for name in elements.index]
             elements = elements[own]

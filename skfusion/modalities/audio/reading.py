@@ -155,7 +155,9 @@ def probe(cell: Any) -> tuple[int | None, int | None]:
         return None, None
 
 
-def decode(cell: Any, target: int, longest: int) -> tuple[NDArray[np.float32], int]:
+def decode(
+    cell: Any, target: int, longest: int, usual: int | None = None
+) -> tuple[NDArray[np.float32], int]:
     """Decode the middle of a sound to mono samples at another rate.
 
     No more is read than is kept, and a little on both sides.
@@ -164,9 +166,11 @@ def decode(cell: Any, target: int, longest: int) -> tuple[NDArray[np.float32], i
     ----------
     cell : path, bytes of a file, samples, or (samples, rate)
     target : int
-        Sample rate in Hz; also that of a cell that does not tell its own.
+        Sample rate in Hz.
     longest : int
         Samples that are kept.
+    usual : int, optional
+        Rate of a cell that does not tell its own; by default `target`.
 
     Returns
     -------
@@ -183,7 +187,7 @@ def decode(cell: Any, target: int, longest: int) -> tuple[NDArray[np.float32], i
         channels = 1
     else:
         values, own_rate = _split(cell)
-        rate = own_rate or target
+        rate = own_rate or usual or target
         samples, channels = _check_samples(np.asarray(values))
         n = samples.shape[1 - channels] if samples.ndim == 2 else len(samples)
         cut = _Cut.of(n, rate, target, longest)

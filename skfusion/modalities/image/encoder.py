@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from skfusion.network import Dropout, Encoder, exporting
 
-__all__ = ["ImageEncoder", "patch_edges"]
+__all__ = ["ImageEncoder", "patch_edges", "patches"]
 
 GRID = 6  # patches along a side, at most
 WIDTH = 64  # features of a patch
@@ -47,6 +48,14 @@ def patch_edges(size: int) -> list[int]:
     grid = _grid(size)
     edges = [grid.pool * (i * grid.step - grid.before) for i in range(grid.n + 1)]
     return [0, *edges[1:-1], size]
+
+
+def patches(size: int) -> list[tuple[int, int, int, int]]:
+    """(top, left, bottom, right) of the patches of a square, in pixels."""
+    edges = list(itertools.pairwise(patch_edges(size)))
+    return [
+        (top, left, bottom, right) for top, bottom in edges for left, right in edges
+    ]
 
 
 class ImageEncoder(Encoder):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Literal
@@ -17,26 +15,28 @@ from skfusion._sklearn import Interval, Options, StrOptions, fit_context
 from skfusion.batch import Block
 from skfusion.modalities.base import CellModality
 from skfusion.modalities.detection import sample_cells
-from skfusion.modalities.image.encoder import ImageEncoder, patch_edges
+from skfusion.modalities.image.encoder import ImageEncoder, patch_edges, patches
 from skfusion.modalities.image.features import picture_features, picture_terms
 from skfusion.modalities.image.pixels import (
     channels_first,
+    choose_size,
     has_colour,
     pixel_statistics,
+    readable,
 )
+from skfusion.modalities.image.pretrained import PretrainedImage
 from skfusion.modalities.image.reading import (
     PictureReader,
     are_pictures,
     holds_nothing,
     is_encoded,
     read_all,
-    sides,
 )
+from skfusion.modalities.meaning import Meaning
 from skfusion.network import Encoder
 
 __all__ = ["ImageModality"]
 
-LARGEST = 64  # pixels; larger pictures are reduced to it unless `size` says more
 PROBED = 512  # pictures whose header is read to choose the size
 
 Picture = NDArray[np.uint8]
@@ -66,6 +66,9 @@ class ImageModality(CellModality):
         and contrast, and moves grey pictures, which are often written signs; colour
         pictures, often made to one measure, lost by it. True also moves colour pictures
         and mirrors all of them.
+    encoder : PretrainedImage or None, default=None
+        A pretrained encoder. Its embedding of the picture of each column is one more
+        element, "[meaning]", before the patches.
     on_error : {"raise", "absent"}, default="raise"
         What to do with a cell that is there and cannot be read (corrupt or truncated
         file, missing path, empty array, unknown channels): raise one error that names
@@ -79,6 +82,8 @@ class ImageModality(CellModality):
         Number of channels C, 1 or 3.
     mean_, std_ : ndarray of shape (n_channels_,)
         Mean and standard deviation of the training pixels, on the scale 0 to 255.
+    encoder_ : PretrainedImage or None
+        The encoder in use, which says how it reads pictures.
     n_features_in_ : int
         Number of columns.
 
@@ -111,6 +116,7 @@ class ImageModality(CellModality):
         "size": [StrOptions({"auto"}), Interval(Integral, 8, 1024, closed="both")],
         "channels": [StrOptions({"auto"}), Options(Integral, {1, 3})],
         "augment": [StrOptions({"auto"}), "boolean"],
+        "encoder": [PretrainedImage, None],
     }
     short_name = "image"
     slow = True
@@ -128,11 +134,13 @@ class ImageModality(CellModality):
         size: Literal["auto"] | int = "auto",
         channels: Literal["auto", 1, 3] = "auto",
         augment: Literal["auto"] | bool = "auto",
+        encoder: PretrainedImage | None = None,
         on_error: Literal["raise", "absent"] = "raise",
     ) -> None:
         self.size = size
         self.channels = channels
         self.augment = augment
+        self.encoder = encoder
         self.on_error = on_error
 
     @classmethod
@@ -179,7 +187,7 @@ class ImageModality(CellModality):
         names, columns, labels = self._columns(X, reset=True)
         cells = [c for column in columns for c in column if not holds_nothing(c)]
         sample = cells[:: max(1, len(cells) // PROBED)]
-        self.size_ = _choose_size(sample) if self.size == "auto" else int(self.size)
+        self.size_ = choose_size(sample) if self.size == "auto" else int(self.size)
         known = [cell for cell in cells if not is_encoded(cell)]
         self._reader = PictureReader(self.size_).learn_levels(
             known + [cell for cell in sample if is_encoded(cell)]
@@ -192,6 +200,11 @@ class ImageModality(CellModality):
             self.n_channels_ = int(self.channels)
         block = self._block(pictures)
         self.mean_, self.std_ = pixel_statistics(block)
+        self.encoder_ = None if self.encoder is None else self.encoder.settled()
+        self._meaning = Meaning(self.encoder_, names)
+        block.arrays |= self._meaning.fit_transform(
+            readable(columns, pictures), self._reader
+        )
         return block
 
     def transform(self, X: Any) -> Block:
@@ -207,11 +220,17 @@ class ImageModality(CellModality):
         block : Block
             Arrays: ``pixels`` (n_samples, C, S, S) uint8. With several columns,
             ``pixels`` (n_samples, n_columns, C, S, S) uint8 and ``there`` (n_samples,
-            n_columns) bool, False where a column of the row is absent.
+            n_columns) bool, False where a column of the row is absent. "meaning"
+            (n_samples, n_columns, width) where there is an `encoder`.
         """
         check_is_fitted(self)
         names, columns, labels = self._columns(X, reset=False)
-        return self._block(self._pictures(names, columns, labels))
+        pictures = self._pictures(names, columns, labels)
+        block = self._block(pictures)
+        block.arrays |= self._meaning.transform(
+            readable(columns, pictures), self._reader
+        )
+        return block
 
     def _pictures(
         self,
@@ -248,7 +267,7 @@ class ImageModality(CellModality):
     def build_encoder(self, d_model: int, dropout: float) -> Encoder:
         """Make the network that turns pictures into tokens of patches."""
         auto = self.augment == "auto"
-        return ImageEncoder(
+        patches = ImageEncoder(
             size=self.size_,
             mean=self.mean_,
             std=self.std_,
@@ -259,6 +278,7 @@ class ImageModality(CellModality):
             move=self.augment is True or (auto and self.n_channels_ == 1),
             mirror=self.augment is True,
         )
+        return self._meaning.join(patches, d_model, dropout)
 
     def features(self, block: Block) -> NDArray[np.float32]:
         """Edges, colours and a thumbnail of each picture.
@@ -271,14 +291,14 @@ class ImageModality(CellModality):
         -------
         features : ndarray of shape (n_samples, n_features), float32
             A column of grey pictures makes 982 features, one of colour 1162; of several
-            columns each makes 358 or 442.
+            columns each makes 358 or 442. Embeddings come last.
         """
         pixels, there = self._side_by_side(block)
         parts = [
             picture_features(pixels[:, j], there[:, j], **self._summary())
             for j in range(there.shape[1])
         ]
-        return np.concatenate(parts, axis=1)
+        return self._meaning.beside(np.concatenate(parts, axis=1), block)
 
     def linear_terms(
         self, block: Block, coef: NDArray[Any], center: NDArray[Any]
@@ -291,7 +311,8 @@ class ImageModality(CellModality):
         """
         pixels, there = self._side_by_side(block)
         k = there.shape[1]
-        features = self.features(block).reshape(len(block), k, -1)
+        coef, center, first = self._meaning.linear_terms(block, coef, center)
+        features = self.features(block)[:, : len(coef)].reshape(len(block), k, -1)
         coef, center = (
             np.asarray(a).reshape(k, -1, *np.shape(a)[1:]) for a in (coef, center)
         )
@@ -307,7 +328,7 @@ class ImageModality(CellModality):
                 edges=edges,
                 **self._summary(),
             )
-        return terms.reshape(len(block), -1, coef.shape[2])
+        return np.hstack([first, terms.reshape(len(block), -1, coef.shape[2])])
 
     def _side_by_side(self, block: Block) -> tuple[Picture, NDArray[np.bool_]]:
         """Pixels (n, n_columns, C, S, S), and which of them are there."""
@@ -330,30 +351,30 @@ class ImageModality(CellModality):
         elements : list of n_samples Series
             Values indexed by ``(top, left, bottom, right)`` in pixels of the resized
             picture; with several columns, by ``(column, top, left, bottom, right)``
-            for the columns that are there.
+            for the columns that are there. "[meaning]" comes first.
         """
-        elements = super().elements(block, values)
-        if "there" not in block.arrays:
-            return elements
-        there = block.arrays["there"]
-        n_patches = len(self._element_names()) // there.shape[1]
-        keep = np.repeat(there, n_patches, axis=1)
-        return [
-            element[mask] if here else element
-            for element, mask, here in zip(elements, keep, block.present, strict=True)
-        ]
+        own = super().elements(block, values[:, self._meaning.n_columns :])
+        if "there" in block.arrays:
+            there = block.arrays["there"]
+            n_patches = len(self._element_names()) // there.shape[1]
+            keep = np.repeat(there, n_patches, axis=1)
+            own = [
+                element[mask] if here else element
+                for element, mask, here in zip(own, keep, block.present, strict=True)
+            ]
+        return self._meaning.elements(block, values, own)
 
     def _element_names(self) -> pd.Index:
-        patches = _patches(self.size_)
-        if self.n_features_in_ == 1:
-            return pd.Index(patches, dtype=object, tupleize_cols=False)
-        names = [(column, *p) for column in self._column_names for p in patches]
+        names: list[Any] = patches(self.size_)
+        if self.n_features_in_ > 1:
+            names = [(column, *p) for column in self._column_names for p in names]
         return pd.Index(names, dtype=object, tupleize_cols=False)
 
     def hide(
         self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
     ) -> Block:
         """Paint patches in the mean colour of the training pictures."""
+        block, hidden, names = self._meaning.hide(block, hidden, names)
         pixels = block.arrays["pixels"].copy()
         one = pixels.ndim == 4
         n, size = len(pixels), pixels.shape[-1]
@@ -374,19 +395,4 @@ class ImageModality(CellModality):
         pixels = block.arrays["pixels"][row]
         if pixels.ndim == 4:
             pixels = pixels[block.arrays["there"][row]]
-        return "patches", elements, np.moveaxis(pixels, -3, -1)
-
-
-def _patches(size: int) -> list[tuple[int, int, int, int]]:
-    """(top, left, bottom, right) of the patches of a square, in pixels."""
-    edges = list(itertools.pairwise(patch_edges(size)))
-    return [
-        (top, left, bottom, right) for top, bottom in edges for left, right in edges
-    ]
-
-
-def _choose_size(cells: Sequence[Any]) -> int:
-    """Median of the longest sides, a multiple of 4 that training can afford."""
-    longest = [max(found) for found in map(sides, cells) if found]
-    side = float(np.median(longest)) if longest else 32.0
-    return int(min(LARGEST, max(8, 4 * math.ceil(side / 4))))
+        return "patches", self._meaning.others(elements), np.moveaxis(pixels, -3, -1)

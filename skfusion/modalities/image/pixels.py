@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skfusion.batch import Block
+from skfusion.modalities.image.reading import sides
 
-__all__ = ["channels_first", "has_colour", "pixel_statistics"]
+__all__ = [
+    "channels_first",
+    "choose_size",
+    "has_colour",
+    "pixel_statistics",
+    "readable",
+]
+
+LARGEST = 64  # pixels; larger pictures are reduced to it unless `size` says more
+
+
+def choose_size(cells: Sequence[Any]) -> int:
+    """Median of the longest sides, a multiple of 4 that training can afford."""
+    longest = [max(found) for found in map(sides, cells) if found]
+    side = float(np.median(longest)) if longest else 32.0
+    return int(min(LARGEST, max(8, 4 * math.ceil(side / 4))))
 
 
 def has_colour(picture: NDArray[np.uint8] | None) -> bool:
@@ -44,3 +62,13 @@ def pixel_statistics(block: Block) -> tuple[NDArray[Any], NDArray[Any]]:
     mean = share @ np.arange(256)
     variance = (share * (np.arange(256) - mean[:, None]) ** 2).sum(axis=1)
     return mean, np.maximum(np.sqrt(variance), 1.0)
+
+
+def readable(
+    columns: list[NDArray[np.object_]], pictures: list[list[NDArray[np.uint8] | None]]
+) -> NDArray[np.object_]:
+    """Cells (n_samples, n_columns), None where they are absent or cannot be read."""
+    cells = np.stack(columns, axis=1)
+    for j, column in enumerate(pictures):
+        cells[[picture is None for picture in column], j] = None
+    return cells

@@ -18,9 +18,10 @@ from skfusion._validation import shorten
 from skfusion.batch import Block
 from skfusion.modalities.base import CellModality, is_absent
 from skfusion.modalities.detection import TEXTS, looks_like, most, sample_cells
+from skfusion.modalities.meaning import Meaning
 from skfusion.modalities.text.encoder import TextEncoder
 from skfusion.modalities.text.features import TextFeatures
-from skfusion.modalities.text.pretrained import Meaning, MeaningEncoder, PretrainedText
+from skfusion.modalities.text.pretrained import PretrainedText
 from skfusion.modalities.text.reading import (
     SEPARATOR,
     Tokens,
@@ -273,15 +274,13 @@ class TextModality(CellModality):
         self._features = TextFeatures(vocabulary, min(self.n_features_in_, MAX_COLUMNS))
         self._features.learn(tokens, ids, min_df=min_df)
         self.encoder_ = None if self.encoder is None else clone(self.encoder)
-        self._meaning = None
-        if self.encoder_ is not None:
-            self._meaning = Meaning(self.encoder_, tokens.cells, self._column_names)
+        self._meaning = Meaning(self.encoder_, self._column_names)
+        self._meaning.fit_transform(_texts(tokens))
 
     def _to_block(self, tokens: Tokens) -> Block:
         """Spread the words over padded arrays, with what their texts mean."""
         arrays = self._features.vocabulary.arrays(tokens)
-        if self._meaning is not None:
-            arrays["meaning"] = self._meaning(tokens.cells)
+        arrays |= self._meaning.transform(_texts(tokens))
         return Block(arrays, tokens.present, tokens.cells)
 
     # ------------------------------------------------------------ what others read
@@ -302,9 +301,7 @@ class TextModality(CellModality):
             dropout=dropout,
             token_dropout=self.token_dropout,
         )
-        if self._meaning is None:
-            return words
-        return MeaningEncoder(words, self._meaning, d_model, dropout)
+        return self._meaning.join(words, d_model, dropout)
 
     def features(self, block: Block) -> sparse.csr_matrix:
         """TF-IDF of words and n-grams; of short texts, also of character n-grams.
@@ -320,7 +317,7 @@ class TextModality(CellModality):
         """
         check_is_fitted(self)
         tfidf = self._features.matrix(block)
-        return tfidf if self._meaning is None else self._meaning.beside(tfidf, block)
+        return self._meaning.beside(tfidf, block)
 
     def linear_terms(
         self, block: Block, coef: NDArray[Any], center: NDArray[Any]
@@ -331,14 +328,9 @@ class TextModality(CellModality):
         its words, and a hashed character n-gram's by the words that have it.
         """
         check_is_fitted(self)
-        if self._meaning is None:
-            return self._features.linear_terms(block, coef)
-        own, rest = np.split(coef, [-self._meaning.n_features])
-        parts = [
-            self._meaning.linear_terms(block, rest),
-            self._features.linear_terms(block, own),
-        ]
-        return np.concatenate(parts, axis=1)
+        coef, _, first = self._meaning.linear_terms(block, coef, center)
+        own = self._features.linear_terms(block, coef)
+        return np.concatenate([first, own], axis=1)
 
     def ood_score(self, block: Block) -> NDArray[np.float64] | None:
         """Minus the log of the share of words that begin a common n-gram."""
@@ -357,27 +349,22 @@ class TextModality(CellModality):
         To the encoder, an n-gram belongs to the word it begins with. A word that occurs
         twice is there twice. "[meaning]" comes first, 0 where a column has no text.
         """
-        out, first = [], [] if self._meaning is None else self._meaning.names
-        for i, (here, v) in enumerate(zip(block.present, values, strict=True)):
+        out = []
+        own = values[:, self._meaning.n_columns :]
+        for i, (here, v) in enumerate(zip(block.present, own, strict=True)):
             words: list[str] = []
             if here and block.cells is not None:
                 parts = block.cells[i].split(SEPARATOR)
                 words = [w for part in parts for w in split_words(part)]
-            names = [*first, *words[: self.max_tokens]] if here else []
-            out.append(pd.Series(v[: len(names)], index=names, dtype=float))
-        return out
+            words = words[: self.max_tokens]
+            out.append(pd.Series(v[: len(words)], index=words, dtype=float))
+        return self._meaning.elements(block, values, out)
 
     def hide(
         self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
     ) -> Block:
-        """Take words out, with the n-grams that they are part of.
-
-        An embedding is an element of its own: it goes only where it is hidden itself.
-        """
-        arrays = dict(block.arrays)
-        if self._meaning is not None:
-            gone, hidden = np.split(hidden, [self._meaning.n_columns], axis=1)
-            arrays["meaning"] = np.where(gone[..., None], 0, arrays["meaning"])
+        """Take words out, with the n-grams that they are part of."""
+        block, hidden, names = self._meaning.hide(block, hidden, names)
         words = block.arrays["words"].copy()
         ngrams = block.arrays["ngrams"].copy()
         gone = np.zeros(words.shape, dtype=bool)
@@ -389,7 +376,7 @@ class TextModality(CellModality):
             for ahead in range(1, step + 2):
                 broken[:, :-ahead] |= gone[:, ahead:]
             ngrams[..., step][broken] = 0
-        arrays |= {"words": words, "ngrams": ngrams}
+        arrays = {**block.arrays, "words": words, "ngrams": ngrams}
         return Block(arrays, block.present, block.cells)
 
     def content(
@@ -397,3 +384,9 @@ class TextModality(CellModality):
     ) -> tuple[str, pd.Series, Any]:
         """The words themselves."""
         return "words", elements, None
+
+
+def _texts(tokens: Tokens) -> NDArray[np.object_]:
+    """The cleaned texts (n_samples, n_columns), "" where absent."""
+    rows = [cell.split(SEPARATOR) for cell in tokens.cells]
+    return np.array(rows, dtype=object)

@@ -9,21 +9,17 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 from torch import Tensor, nn
 
-from skfusion.batch import Block
+from skfusion.modalities.frozen import evaluated
 from skfusion.modalities.pretrained import Pretrained
-from skfusion.modalities.scaling import as_float32, learn_scale, smooth_clip
-from skfusion.modalities.text.encoder import TextEncoder
-from skfusion.modalities.text.reading import SEPARATOR
-from skfusion.network import Dropout, Encoder, ResidualMLP
 
-__all__ = ["Meaning", "MeaningEncoder", "PretrainedText"]
+__all__ = ["PretrainedText"]
 
-#: Norm of the embedding of a text among the features of a linear model; that of the
-#: TF-IDF beside it is 1. Measured: 0.5 of 0.25 to 6, by log-loss on 10,000 reviews.
-FEATURE_NORM = 0.5
+
+#: How far up the layers the one lies whose tokens are averaged. Measured with MiniLM on
+#: 10,000 reviews: of 6 layers the fourth, by the log-loss of held-out ratings.
+DEPTH = 2 / 3
 
 
 class PretrainedText(Pretrained):
@@ -40,6 +36,9 @@ class PretrainedText(Pretrained):
         one vector a text. An object must not change after `fit`.
     prompt : str, default=""
         Put before every text, as some models want it ("query: ").
+    middle_layer : bool, default=True
+        Whether the mean of the tokens two thirds up the layers of a
+        `SentenceTransformer` stands beside its embedding, which has little of tone.
     revision : str or None, default=None
         Branch, tag or commit of a model on the hub.
     local_files_only : bool, default=False
@@ -79,6 +78,7 @@ class PretrainedText(Pretrained):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Pretrained._parameter_constraints,
         "prompt": [str],
+        "middle_layer": ["boolean"],
     }
     _example = "SentenceTransformer(name).save(folder)"
 
@@ -87,6 +87,7 @@ class PretrainedText(Pretrained):
         model: Any,
         *,
         prompt: str = "",
+        middle_layer: bool = True,
         revision: str | None = None,
         local_files_only: bool = False,
         batch_size: int = 32,
@@ -106,6 +107,7 @@ class PretrainedText(Pretrained):
             verbose=verbose,
         )
         self.prompt = prompt
+        self.middle_layer = middle_layer
 
     def _load(self, name: str) -> Any:
         from sentence_transformers import SentenceTransformer
@@ -132,104 +134,55 @@ class PretrainedText(Pretrained):
                 f"{type(model).__name__}."
             )
         texts = [self.prompt + cell for cell in cells]
+        layer = _middle_layer(model) if self.middle_layer else None
+        if layer is not None:
+            steps = range(0, len(texts), self.batch_size)
+            parts = [_both(model, layer, texts[i:][: self.batch_size]) for i in steps]
+            return np.concatenate(parts)
         return model.encode(texts, batch_size=self.batch_size, show_progress_bar=False)
 
     def _content(self, cell: Any) -> bytes:
-        return f"{self.prompt}\0{cell}".encode(errors="surrogatepass")
+        return f"{self.middle_layer}\0{self.prompt}\0{cell}".encode(
+            errors="surrogatepass"
+        )
 
     def _size(self, cell: Any) -> int:
         return len(cell)
 
-
-class Meaning:
-    """Embeddings of the texts of each column, scaled as in the training rows.
-
-    **Shape**: center and factor (F,), with F the width of an embedding.
-    """
-
-    def __init__(
-        self, spec: PretrainedText, cells: Any, columns: Sequence[str]
-    ) -> None:
-        self.spec, self.n_columns = spec, len(columns)
-        self.names = (
-            ["[meaning]"]
-            if len(columns) == 1
-            else [f"[meaning of {column}]" for column in columns]
-        )
-        self.fingerprint = spec.load()[1]
-        texts = [t for cell in cells for t in cell.split(SEPARATOR) if t]
-        vectors = spec.embed(texts or ["."], self.fingerprint)
-        self.n_rows, self.width = len(cells), vectors.shape[1]
-        self.center, self.factor = learn_scale(vectors, robust=False)
-
-    @property
-    def n_features(self) -> int:
-        """Columns that `features` has for the embeddings."""
-        return self.n_columns * self.width
-
-    def __call__(self, cells: Any) -> NDArray[np.float32]:
-        """Embeddings (n, n_columns, F) of joined cells, 0 where there is no text."""
-        parts = [cell.split(SEPARATOR) for cell in cells]
-        at = [(i, j) for i, row in enumerate(parts) for j, t in enumerate(row) if t]
-        out = np.zeros((len(parts), self.n_columns, self.width), dtype=np.float32)
-        if at:
-            vectors = self.spec.embed([parts[i][j] for i, j in at], self.fingerprint)
-            scaled = smooth_clip((vectors - self.center) * self.factor)
-            out[tuple(zip(*at, strict=True))] = as_float32(scaled)
-        return out
-
-    def beside(self, tfidf: sparse.csr_matrix, block: Block) -> sparse.csr_matrix:
-        """TF-IDF and embeddings side by side."""
-        return sparse.hstack(
-            [tfidf, sparse.csr_matrix(self._sized(block))], format="csr"
-        )
-
-    def linear_terms(self, block: Block, coef: NDArray[Any]) -> NDArray[np.float64]:
-        """What each column's embedding adds to a linear model, (n, n_columns, C)."""
-        x = self._sized(block).astype(np.float64)
-        x = x.reshape(len(x), self.n_columns, self.width)
-        coef = coef.reshape(self.n_columns, self.width, -1)
-        return np.einsum("nkf,kfc->nkc", x, coef)
-
-    def _sized(self, block: Block) -> NDArray[np.float32]:
-        """Embeddings (n, n_columns * F) of a size that suits the TF-IDF beside them."""
-        flat = block.arrays["meaning"].reshape(len(block), -1)
-        flat = flat * np.float32(FEATURE_NORM / self.width**0.5)
-        return np.where(block.present[:, None], flat, np.float32(0))
+    def blank(self) -> str:
+        return "."
 
 
-class MeaningEncoder(Encoder):
-    """A token for the embedding of each column, then the words.
+def _middle_layer(model: Any) -> nn.Module | None:
+    """The layer two thirds up a `SentenceTransformer`; None of any other model."""
+    first = next(model.children(), None) if isinstance(model, nn.Module) else None
+    inner = getattr(first, "auto_model", None)
+    depth = getattr(getattr(inner, "config", None), "num_hidden_layers", 0)
+    for part in inner.modules() if depth > 1 else ():
+        if isinstance(part, nn.ModuleList) and len(part) == depth:
+            return part[round(DEPTH * depth) - 1]
+    return None
 
-    **Shape**: meaning (B, K, F), 0 where a column has no text, and what `TextEncoder`
-    reads; output (B, K + T, D).
-    """
 
-    def __init__(
-        self, words: TextEncoder, meaning: Meaning, d_model: int, dropout: float
-    ) -> None:
-        super().__init__()
-        self.words = words
-        self.max_epochs, self.padded = words.max_epochs, words.padded
-        self.dropout = Dropout(dropout)
-        shape = (meaning.n_columns, meaning.width, d_model)
-        self.weight = nn.Parameter(torch.empty(shape))
-        self.bias = nn.Parameter(torch.zeros(meaning.n_columns, d_model))
-        self.mlp = ResidualMLP(d_model, dropout)
-        nn.init.normal_(self.weight, std=meaning.width**-0.5)
+def _both(model: Any, layer: nn.Module, texts: list[str]) -> NDArray[np.float32]:
+    """The mean of the tokens of a layer and the embedding itself, side by side."""
+    prompt = model.prompts.get(model.default_prompt_name) or ""
+    read = getattr(model, "preprocess", model.tokenize)  # its older name
+    inputs = {
+        name: x.to(model.device) if isinstance(x, Tensor) else x
+        for name, x in read([prompt + text for text in texts]).items()
+    }
+    found: list[Tensor] = []
 
-    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        meaning = inputs["meaning"]
-        there = (meaning != 0).any(dim=-1)
-        h = torch.einsum("bkf,kfd->bkd", self.dropout(meaning), self.weight) + self.bias
-        words, mask = self.words(inputs)
-        tokens = torch.cat([self.mlp(h), words], dim=1)
-        return tokens, torch.cat([there, mask], dim=1)
+    def keep(_: nn.Module, __: Any, output: Any) -> None:
+        found.append(output[0] if isinstance(output, tuple) else output)
 
-    def add_noise(self, inputs: dict[str, Tensor], sd: Tensor) -> dict[str, Tensor]:
-        """Other words, as `TextEncoder` has them, and Gaussian noise on embeddings."""
-        meaning = inputs["meaning"]
-        noise = self.randn(meaning.shape, meaning) * sd.to(meaning.dtype).view(-1, 1, 1)
-        there = (meaning != 0).any(dim=-1, keepdim=True)
-        out = self.words.add_noise(inputs, sd)
-        return {**out, "meaning": torch.where(there, meaning + noise, meaning)}
+    hook = layer.register_forward_hook(keep)
+    try:
+        with evaluated(model):
+            whole = model(inputs)["sentence_embedding"]
+    finally:
+        hook.remove()
+    mask = inputs["attention_mask"].to(found[0].dtype).unsqueeze(-1)
+    middle = (found[0] * mask).sum(dim=1) / mask.sum(dim=1)
+    return torch.cat([middle, whole], dim=1).float().cpu().numpy()

@@ -1,0 +1,178 @@
+"""Batch after batch: base models and densities go on, and no row is kept.
+
+References
+----------
+Chapelle & Li (2011), "An empirical evaluation of Thompson sampling", algorithm 3: the
+curvature of the rows before holds the coefficients of a linear model. Here it is
+estimated from the rows at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+from sklearn.base import clone
+
+from skfusion.evidence.base_models import LinearModel, Task
+from skfusion.training.links import Link, Sigmoid, Softmax
+
+__all__ = [
+    "Bag",
+    "joined_linear",
+    "joined_models",
+    "unfitted",
+    "update_linear",
+    "with_prior",
+]
+
+#: Batches whose trees, and models of a user's own, are kept.
+N_TABLES = 5
+#: Precision that every coefficient has, of standardised features where they are dense.
+RIDGE = 1.0
+
+
+class Bag(NamedTuple):
+    """Models of several batches, and the share of each in their mean."""
+
+    models: list[Any]
+    shares: list[float]
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Classes that any of them has seen."""
+        return np.unique(np.concatenate([m.classes_ for m in self.models]))
+
+    def predict_proba(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """Mean of the probabilities, (n, classes of all)."""
+        classes, total = self.classes_, sum(self.shares)
+        out = np.zeros((len(x), len(classes)))
+        for model, share in zip(self.models, self.shares, strict=True):
+            at = np.searchsorted(classes, model.classes_)
+            out[:, at] += model.predict_proba(x) * (share / total)
+        return out
+
+    def predict(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """Mean of the predictions."""
+        said = [model.predict(x) for model in self.models]
+        return np.asarray(np.average(said, axis=0, weights=self.shares))
+
+    def joined(self, model: Any, share: float) -> Bag:
+        """With one more, without the oldest where they are many."""
+        shares = [*(before * (1 - share) for before in self.shares), share]
+        return Bag([*self.models, model][-N_TABLES:], shares[-N_TABLES:])
+
+
+def update_linear(
+    task: Task,
+    model: LinearModel,
+    x: Any,
+    y: NDArray[Any],
+    w: NDArray[Any],
+    share: float,
+) -> LinearModel:
+    """Go on from a linear model with other rows.
+
+    The loss of the rows is least, plus half the squared changes of the coefficients
+    times the curvature that as many rows like these have as there were before.
+
+    Parameters
+    ----------
+    x : ndarray or CSR matrix (n, F)
+    y : ndarray (n,) of class indices, or (n, C) of labels or standardised
+    w : ndarray (n,), weights of the rows
+    share : float
+        Of all rows so far, these.
+    """
+    F, C = model.coef.shape
+    if len(y) < 2:
+        return model
+    scale = np.ones(F)
+    if not sparse.issparse(x):  # large and small columns in one size, for the solver
+        sd = x.std(axis=0, dtype=np.float64)
+        scale = np.where(sd > 1e-7, 1 / np.maximum(sd, 1e-7), 0.0)
+        x = (x - model.center) * scale
+    x = x.astype(np.float64)
+    offset = task.log_prior + model.bias
+    if not sparse.issparse(x):
+        offset = offset + model.at_center
+    start = x @ (model.coef / np.where(scale > 0, scale, 1.0)[:, None]) + offset
+    link = task.link
+    truth = np.eye(C)[y] if y.ndim == 1 else y.astype(np.float64)
+    spread = np.ones(len(w))
+    if link.is_classification:  # of a class, on average
+        p = link.mean(start)
+        spread = (p * (1 - p)).mean(axis=1)
+    squares = x.multiply(x) if sparse.issparse(x) else x**2
+    ratio = (1 - share) / share
+    precision = np.asarray(squares.T @ (w * spread)).ravel() * ratio + RIDGE
+    precision = np.append(precision, (w * spread).sum() * ratio + RIDGE)[:, None]
+
+    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        change = flat.reshape(F + 1, C)
+        z = start + x @ change[:F] + change[F]
+        value = w @ (_potential(link, z) - (truth * z).sum(axis=1))
+        error = (link.mean(z) - truth) * w[:, None]
+        gradient = np.vstack([x.T @ error, error.sum(axis=0)]) + precision * change
+        return value + 0.5 * (precision * change**2).sum(), gradient.ravel()
+
+    found = minimize(
+        loss,
+        np.zeros((F + 1) * C),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 100},
+    )
+    change = found.x.reshape(F + 1, C)
+    slope, bias = change[:F] * scale[:, None], model.bias + change[F]
+    if not sparse.issparse(x):
+        bias = bias - model.center.astype(np.float64) @ slope
+    coef = (model.coef + link.centre(slope)).astype(np.float32)
+    return LinearModel(coef, model.center, link.centre(bias))
+
+
+def _potential(link: Link, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the link's expected values are the gradient of, (n, C) -> (n,)."""
+    if isinstance(link, Softmax):
+        return np.asarray(logsumexp(z, axis=1))
+    if isinstance(link, Sigmoid):
+        return np.logaddexp(0, z).sum(axis=1)
+    return 0.5 * (z**2).sum(axis=1)
+
+
+def joined_models(before: Any, model: Any, share: float) -> Any:
+    """What a `TableModel` holds, and what it would hold of a further batch."""
+    if isinstance(before, list):  # one a label
+        pairs = zip(before, model, strict=True)
+        return [joined_models(old, new, share) for old, new in pairs]
+    if before is None or model is None:
+        return model if before is None else before
+    bag = before if isinstance(before, Bag) else Bag([before], [1.0])
+    return bag.joined(model, share)
+
+
+def unfitted(model: Any) -> Any:
+    """A clone of what a `TableModel` holds."""
+    if isinstance(model, list):
+        model = next(each for each in model if each is not None)
+    return clone(model.models[-1] if isinstance(model, Bag) else model)
+
+
+def joined_linear(parts: Sequence[LinearModel]) -> LinearModel:
+    """The linear model of all features together, from its parts."""
+    return LinearModel(
+        np.concatenate([part.coef for part in parts]),
+        np.concatenate([part.center for part in parts]),
+        np.sum([part.bias for part in parts], axis=0),
+    )
+
+
+def with_prior(model: LinearModel, before: Task, task: Task) -> LinearModel:
+    """The same log-probabilities, as evidence beyond other class shares."""
+    shift = task.link.centre(before.log_prior - task.log_prior)
+    return model._replace(bias=model.bias + shift)

@@ -1,0 +1,167 @@
+"""Frozen torch modules: what they, or some of their layers, say of a cell."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skfusion._validation import shorten
+from skfusion.modalities.intervals import quarters
+from skfusion.modalities.pretrained import Pretrained
+
+__all__ = ["as_module", "evaluated", "load_transformer", "options_of", "vectors"]
+
+#: Layers that are read of a model of transformers. Measured with EfficientNet-Lite0 on
+#: photographs: log-loss .44 with the ends of four stages, .50 with the last map.
+N_LAYERS = 4
+
+
+def vectors(
+    call: Callable[[], Any],
+    module: Any,
+    layers: Sequence[str] | None,
+    *,
+    in_order: bool = False,
+) -> NDArray[np.float32]:
+    """One vector a cell, from what a call gives or from what layers give during it.
+
+    Parameters
+    ----------
+    call : callable
+        Runs the module on some cells.
+    module : object
+        Where `layers` are found; a torch module, unless `layers` is None.
+    layers : list of str, or None
+        Names, as in ``module.named_modules()``. Their vectors stand side by side.
+    in_order : bool
+        Whether the means are those of each quarter of the steps, side by side.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n, width)
+    """
+    with evaluated(module):
+        if layers is None:
+            return pooled(call(), in_order)
+        outputs = list(_outputs(call, module, layers))
+    return np.concatenate([pooled(output, in_order) for output in outputs], axis=1)
+
+
+def _outputs(
+    call: Callable[[], Any], module: Any, layers: Sequence[str]
+) -> Iterator[Any]:
+    """What layers give during a call, in the order of their names."""
+    known = dict(module.named_modules()) if isinstance(module, nn.Module) else {}
+    for name in layers:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3, 0) or ["none"]
+            raise ValueError(
+                f"layers={shorten(list(layers))}: {type(module).__name__} has no layer "
+                f"{name!r}. Names are those of model.named_modules(), such as "
+                f"{', '.join(near)}."
+            )
+    found: dict[str, Any] = {}
+    hooks = []
+    for name in layers:
+
+        def keep(_: nn.Module, __: Any, output: Any, name: str = name) -> None:
+            found[name] = output
+
+        hooks.append(known[name].register_forward_hook(keep))
+    try:
+        call()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name in layers:
+        if name not in found:
+            raise ValueError(f"layers: the layer {name!r} is never run by the model.")
+        yield found[name]
+
+
+def pooled(output: Any, in_order: bool = False) -> NDArray[np.float32]:
+    """Vectors (n, width) of an output: means over its places or steps.
+
+    Of a model of transformers, those of four layers that are evenly spread, since what
+    lies in the middle adds much to what the last one says; these over all steps.
+
+    Parameters
+    ----------
+    output : object
+        An array or a Tensor of shape (n, width), (n, n_steps, width) or (n, width,
+        height, width); an output of transformers; or a tuple, whose first item counts.
+    in_order : bool
+        As in `vectors`.
+    """
+    hidden = getattr(output, "hidden_states", None)
+    if hidden:
+        at = np.unique(np.linspace(0, len(hidden) - 1, 1 + N_LAYERS).round()[1:])
+        return np.concatenate([pooled(hidden[int(i)]) for i in at], axis=1)
+    output = getattr(output, "last_hidden_state", output)
+    if isinstance(output, tuple | list) and output:
+        output = output[0]
+    if isinstance(output, Tensor):
+        output = output.detach().float().cpu().numpy()
+    array = np.asarray(output, dtype=np.float32)
+    if array.ndim == 3:
+        parts = quarters(array.shape[1]) if in_order else [slice(None)]
+        return np.concatenate([array[:, part].mean(axis=1) for part in parts], axis=1)
+    return array.mean(axis=(2, 3)) if array.ndim == 4 else array
+
+
+def options_of(model: Any) -> dict[str, Any]:
+    """What a model of transformers must be called with, so that it gives its layers."""
+    config = getattr(model, "config", None)
+    return {} if config is None else {"output_hidden_states": True}
+
+
+@contextmanager
+def evaluated(module: Any) -> Iterator[None]:
+    """Without gradients, dropout and the like; a user's module is left as it was."""
+    parts = list(module.modules()) if isinstance(module, nn.Module) else []
+    modes = [part.training for part in parts]
+    try:
+        for part in parts:
+            part.training = False
+        with torch.inference_mode():
+            yield
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
+
+
+def as_module(model: Any, x: Tensor) -> Tensor:
+    """A tensor on the device of a module, of the type of its weights."""
+    some = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else x
+    if some is None or not some.is_floating_point():
+        return x
+    return x.to(some.device, some.dtype)
+
+
+def load_transformer(spec: Pretrained, name: str) -> Any:
+    """A model of transformers, without a progress bar of its own.
+
+    Nor does it report which heads the folder lacks: none is read.
+    """
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    shows, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        model = AutoModel.from_pretrained(
+            name, revision=spec.revision, local_files_only=spec.local_files_only
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+        if shows:
+            logging.enable_progress_bar()
+    return model.to(spec.device or ("cuda" if torch.cuda.is_available() else "cpu"))
