@@ -71,6 +71,7 @@ class Card(Explanations):
     _learned: NDArray[Any]
     y_mean_: NDArray[np.float64]
     y_scale_: NDArray[np.float64]
+    _scale: Any
 
     @abstractmethod
     def _check_y(self, y: Any) -> NDArray[Any]:
@@ -144,7 +145,7 @@ class Card(Explanations):
                 f"{n} rows and y has {len(y)}."
             )
         if not self._link.is_classification:
-            return (y.reshape(n, -1) - self.y_mean_) / self.y_scale_
+            return self._scale.learned(y.reshape(n, -1))
         if isinstance(self._link, Sigmoid):
             if y.shape != (n, len(self.classes_)):
                 raise ValueError(

@@ -466,10 +466,10 @@ class BaseFusion(Callbacks, BaseEstimator, ABC):
         batch = self._transform(self._check_X(X, reset=False))
         empty = int((~batch.present.any(axis=1)).sum())
         if empty:
-            what = "class shares" if self._link.is_classification else "mean"
+            classes = self._link.is_classification
+            what = "the training rows' class shares" if classes else "y_base_"
             warnings.warn(
-                f"{empty} row(s) have no modality present; they are given the training "
-                f"rows' {what}.",
+                f"{empty} row(s) have no modality present; they are given {what}.",
                 UserWarning,
                 stacklevel=3,
             )

@@ -45,8 +45,10 @@ class Explanations:
         """The modalities as the networks know them."""
 
     @abstractmethod
-    def _in_output_units(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Parts of the logits as a user reads them."""
+    def _in_output_units(
+        self, parts: NDArray[np.float64], logits: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Parts (n, ..., C) of the logits (n, C) as a user reads them."""
 
     @property
     @abstractmethod
@@ -109,8 +111,8 @@ class Explanations:
         -----
         ``log(class_prior_) + contributions.sum(axis=1) + joint`` are the logits whose
         softmax is `predict_proba`. Of labels, ``logit(class_prior_)`` plus the sum is
-        the logit of `predict_proba`; in a regression, the sum plus the mean of the
-        training target is the prediction.
+        the logit of `predict_proba`; in a regression, the sum plus `y_base_` is the
+        prediction.
 
         References
         ----------
@@ -122,9 +124,9 @@ class Explanations:
                 f"'shared'. Got {joint!r} instead."
             )
         out = self._outputs(self._batch(X), joint=joint)
-        return self._in_output_units(out.contributions), self._in_output_units(
-            out.joint
-        )
+        parts = (out.contributions, out.joint)
+        contributions, rest = (self._in_output_units(p, out.logits) for p in parts)
+        return contributions, rest
 
     def joint_share(self, X: Any) -> NDArray[np.float64]:
         """Share of the output that belongs to no single modality.
@@ -158,8 +160,8 @@ class Explanations:
         """
         batch, out, values = self._element_values(X, modality)
         m = self._names.index(modality)
-        rest = self._in_output_units(out.contributions[:, m] - values.sum(axis=1))
-        values = self._in_output_units(values)
+        rest = out.contributions[:, m] - values.sum(axis=1)
+        rest, values = (self._in_output_units(p, out.logits) for p in (rest, values))
         names = self._output_names
         read_by, block = batch.modalities[modality], batch.blocks[modality]
         columns = [

@@ -426,7 +426,9 @@ class FusionClassifier(ClassifierMixin, PartialFit):
         proba = self._link.mean(self._outputs(self._batch(X)).logits)
         return self._of_all(proba, self.class_prior_)
 
-    def _in_output_units(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _in_output_units(
+        self, parts: NDArray[np.float64], logits: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         return self._of_all(self._link.centre(parts), 0.0)
 
     def _of_all(self, learned: NDArray[np.float64], others: Any) -> NDArray[np.float64]:

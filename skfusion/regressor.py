@@ -14,6 +14,9 @@ from torch import Tensor
 from skfusion._partial_fit import PartialFit
 from skfusion._sklearn import fit_context
 from skfusion._validation import check_no_missing, check_numbers
+from skfusion.evidence.learn import Learned
+from skfusion.evidence.target_scale import OnScale, TargetScale, choose_scale
+from skfusion.training.folds import NetworkPlan
 from skfusion.training.links import Identity
 
 __all__ = ["FusionRegressor"]
@@ -22,8 +25,8 @@ __all__ = ["FusionRegressor"]
 class FusionRegressor(RegressorMixin, PartialFit):
     """Regressor that fuses the modalities of a table by adaptive attention.
 
-    The target is standardised inside; several targets are allowed. Otherwise it works
-    as `FusionClassifier` does.
+    The target is standardised inside, and one with heavy tails may be bent; several
+    targets are allowed. Otherwise it works as `FusionClassifier` does.
 
     Parameters
     ----------
@@ -105,6 +108,13 @@ class FusionRegressor(RegressorMixin, PartialFit):
     ----------
     y_mean_, y_scale_ : ndarray of shape (n_targets,)
         By which the target is standardised inside.
+    y_bent_ : ndarray of bool of shape (n_targets,)
+        Whether the target was learned on a scale that is logarithmic far from its
+        median. Held-out rows choose, where a target has heavy tails; see the user
+        guide.
+    y_base_ : ndarray of shape (n_targets,)
+        What contributions are added to: the mean, or of a bent target what is
+        predicted where nothing is known.
     modality_names_ : tuple of str
         Names of the modalities, in the order given.
     modalities_ : ModalityTransformer
@@ -139,7 +149,7 @@ class FusionRegressor(RegressorMixin, PartialFit):
     (2,)
     """
 
-    _link = Identity()
+    _link: Identity = Identity()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -165,8 +175,39 @@ class FusionRegressor(RegressorMixin, PartialFit):
         sd = np.sqrt(np.average((centred / largest) ** 2, axis=0, weights=weight))
         sd = sd * largest
         self.y_scale_ = np.where(sd > 1e-12 * np.abs(self.y_mean_), sd, 1.0)
-        target = torch.from_numpy((y - self.y_mean_) / self.y_scale_).float()
+        bent = getattr(self, "y_bent_", None) if self.warm_start else None
+        self._scale = TargetScale.fit(y, weight, self.y_mean_, self.y_scale_, bent)
+        target = torch.from_numpy(self._scale.learned(y)).float()
         return target, torch.zeros(y.shape[1]), weight
+
+    def _learn(
+        self,
+        learned: Learned,
+        plan: NetworkPlan,
+        tasks: Any,
+        start: Any = None,
+        former: Any = None,
+        share: float = 1.0,
+    ) -> None:
+        """Choose the scale of the target first; further batches go on with theirs."""
+        if former is None:
+            learned = self._on_scale(learned, plan.seed, compare=start is None)
+        self._link = OnScale(self._scale)
+        plan = plan._replace(link=self._link)
+        super()._learn(learned, plan, tasks, start, former, share)
+
+    def _on_scale(self, learned: Learned, seed: int, *, compare: bool) -> Learned:
+        """The rows with their target on the scale that is chosen."""
+        z, before = learned.target.double().numpy(), self._scale
+        batch, weight, splits = learned.batch, learned.weight, learned.splits
+        self._scale = choose_scale(
+            before, batch, z, weight, splits, seed % 2**31, compare=compare
+        )
+        self.y_bent_, self.y_base_ = self._scale.bent, self._scale.base
+        if (self.y_bent_ == before.bent).all():
+            return learned
+        t = np.where(self.y_bent_, z, before.straight(z))
+        return learned._replace(target=torch.from_numpy(t).float())
 
     @fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -201,12 +242,15 @@ class FusionRegressor(RegressorMixin, PartialFit):
     def _output_names(self) -> list[Any]:
         return list(range(len(self.y_mean_)))
 
-    def _in_units(self, standardised: NDArray[np.float64]) -> NDArray[np.float64]:
-        y = standardised * self.y_scale_ + self.y_mean_
+    def _in_units(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        y = self._scale.value(z)
         return y[:, 0] if self._flat else y
 
-    def _in_output_units(self, parts: NDArray[np.float64]) -> NDArray[np.float64]:
-        return parts * self.y_scale_
+    def _in_output_units(
+        self, parts: NDArray[np.float64], logits: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        slope = self._scale.slope(logits)  # (n, C)
+        return parts * slope.reshape(len(slope), *[1] * (parts.ndim - 2), -1)
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Predicted value of each row, in the units of `y`.
@@ -227,7 +271,8 @@ class FusionRegressor(RegressorMixin, PartialFit):
         Returns
         -------
         y : dict of str to ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Where a modality is absent, the mean of the training rows.
+            Where a modality is absent, `y_base_`: the mean of the training rows, if the
+            target is not bent.
         """
         alone = self._outputs(self._batch(X)).alone  # (n, M, C)
         return {

@@ -3,8 +3,11 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import r2_score
+from scipy import stats
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
+import skfusion
 from skfusion import FusionRegressor
 from skfusion.evidence.outputs import NetworkModel
 from skfusion.training.links import Identity
@@ -192,3 +195,113 @@ def test_strings_are_refused(make, data):
     X, _ = data
     with pytest.raises(ValueError, match="Convert it to a number"):
         make().fit(X, np.array(["a", "b"] * 60))
+
+
+# ---------------------------------------------------------------- heavy tails
+
+TAILS = {
+    "lognormal": lambda z: np.exp(1.5 * z),
+    "Pareto": lambda z: stats.norm.sf(z) ** (-1 / 2),
+    "both sides": lambda z: stats.t.ppf(stats.norm.cdf(z), 2),
+}
+
+
+def make_tails(kind, n=300):
+    """Rows to learn from, and 3,000 more; what they say multiplies the target."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n + 3000, 6))
+    z = 0.7 * X[:, 0] + 0.5 * X[:, 3] + 0.4 * np.sin(2 * X[:, 1])
+    z = (z + 0.5 * rng.normal(size=len(X))) / np.sqrt(1.15)
+    y = TAILS[kind](z)
+    return X[:n], y[:n], X[n:], y[n:]
+
+
+@pytest.fixture
+def tails(whole):
+    views = [("left", "vector", [0, 1, 2]), ("right", "vector", [3, 4, 5])]
+
+    def tails(**parameters):
+        return FusionRegressor(views, **whole | parameters)
+
+    return tails
+
+
+@pytest.mark.parametrize("kind", TAILS)
+def test_heavy_tails_are_predicted_as_well_as_by_boosted_trees(tails, kind):
+    X, y, X_test, y_test = make_tails(kind)
+    model = tails(max_epochs=20, lr=0.01).fit(X, y)
+    trees = HistGradientBoostingRegressor(random_state=0).fit(X, y)
+    ours, theirs = model.predict(X_test), trees.predict(X_test)
+    assert model.y_bent_.all()
+    for error in (root_mean_squared_error, mean_absolute_error):
+        assert error(y_test, ours) < 0.98 * error(y_test, theirs)
+
+
+@pytest.mark.parametrize("joint", ["separate", "shared"])
+def test_contributions_to_a_bent_target_are_exact_sums(tails, joint):
+    X, y, X_test, _ = make_tails("lognormal", 150)
+    model = tails().fit(X, y)
+    contributions, rest = model.modality_contributions(X_test, joint=joint)
+    predicted = model.predict(X_test)
+    assert model.y_bent_.all()
+    total = contributions.sum(axis=1) + rest + model.y_base_
+    np.testing.assert_allclose(total[:, 0], predicted, rtol=1e-9, atol=1e-9)
+    if joint == "separate":
+        found = model.element_contributions(X_test[:20], "left")
+        total = [frame.to_numpy().sum(axis=0) for frame in found.elements]
+        few = model.modality_contributions(X_test[:20])[0][:, 0]
+        np.testing.assert_allclose(np.array(total) + found.rest, few, rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor, shift", [(2.0**30, 0), (1, 2.0**10)])
+def test_units_of_a_bent_target_do_not_matter(tails, factor, shift):
+    X, y, X_test, _ = make_tails("lognormal", 100)
+    plain, other = (tails().fit(X, v) for v in (y, factor * y + shift))
+    assert plain.y_bent_.all() and other.y_bent_.all()
+    np.testing.assert_allclose(
+        (other.predict(X_test) - shift) / factor, plain.predict(X_test), rtol=2e-3
+    )
+
+
+def test_one_gigantic_value_does_not_destroy_the_rest(tails):
+    X, y, X_test, _ = make_tails("lognormal")
+    y, truth = np.log(y), 0.7 * X_test[:, 0] + 0.5 * X_test[:, 3]
+    y[7] = 1e12
+    predicted = tails(max_epochs=20, lr=0.01).fit(X, y).predict(X_test)
+    assert np.corrcoef(predicted, truth)[0, 1] > 0.8
+    assert np.quantile(np.abs(predicted), 0.95) < 10
+
+
+def test_a_target_is_bent_only_where_held_out_rows_say_so(tails):
+    X, y, *_ = make_tails("lognormal")
+    X[:, 3] = np.arange(len(X)) % 20 == 0
+    jumps = X[:, 0] + 100 * X[:, 3]  # which a logarithm makes hard to tell
+    assert tails().fit(X, jumps).y_bent_.tolist() == [False]
+    several = np.stack([jumps, np.log(y), y], axis=1)
+    assert tails().fit(X, several).y_bent_.tolist() == [False, False, True]
+
+
+def test_warm_start_keeps_the_scale_of_the_target(tails):
+    X, y, X_test, _ = make_tails("lognormal", 100)
+    model = tails(warm_start=True).fit(X, y)
+    assert model.fit(X, np.log(y)).y_bent_.all()
+    model = tails(warm_start=True).fit(X, np.log(y))
+    assert not model.fit(X, y).y_bent_.any()
+    assert np.isfinite(model.predict(X_test)).all()
+
+
+def test_card_scores_a_bent_target_in_its_units(tails):
+    X, y, *_ = make_tails("lognormal", 100)
+    model = tails().fit(X, y)
+    rmse = root_mean_squared_error(y, model.predict(X))
+    assert f"| {rmse:.4g} |" in model.card(X, y)
+    assert model.y_bent_.all()
+
+
+def test_a_bent_target_survives_saving(tails, tmp_path):
+    X, y, X_test, _ = make_tails("lognormal", 100)
+    model = tails().fit(X, y)
+    skfusion.save(model, tmp_path / "model.skf")
+    loaded = skfusion.load(tmp_path / "model.skf")
+    assert model.y_bent_.all()
+    assert np.array_equal(loaded.predict(X_test), model.predict(X_test))

@@ -37,8 +37,7 @@ def modality_contributions(estimator: Any, X: Any) -> Bunch:
             Size of the joint part relative to the whole, 0 to 1.
         baseline : ndarray of shape (n_outputs,)
             What the output starts from: of a classifier, the logarithm of the class
-            shares; of labels, the logits of their shares; of a regressor, the training
-            mean.
+            shares; of labels, the logits of their shares; of a regressor, `y_base_`.
         output : ndarray of shape (n_samples, n_outputs)
             ``baseline + contributions.sum(axis=1) + joint``. Its softmax, of labels
             its logistic function, is `predict_proba`; of a regressor it is the

@@ -25,7 +25,7 @@ from skfusion.evidence.outputs import EvidenceModel
 from skfusion.modalities.columns import take_rows
 from skfusion.persistence.graph import EvidenceGraph, NetworkGraph, Rows
 from skfusion.persistence.graph_links import torch_link
-from skfusion.persistence.graph_parts import Constants, Features
+from skfusion.persistence.graph_parts import Constants, Features, ScaleGraph
 from skfusion.persistence.inputs import inputs_of, is_dense, opened
 
 __all__ = ["OnnxReport", "export_onnx"]
@@ -110,7 +110,7 @@ class _Exported(Constants):
                     constant=np.eye(n)[constant].T @ estimator.class_prior_[constant],
                 )
         else:
-            self.keep(y_mean=estimator.y_mean_, y_scale=estimator.y_scale_)
+            self.scale = ScaleGraph(estimator._scale)
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         present = torch.stack([inputs[f"{n}.present"] for n in self.names], dim=1)
@@ -140,9 +140,9 @@ class _Exported(Constants):
         answer = self.link.mean(said.logits)
         contributions = self.link.centre(said.contributions[:, self.order])
         if not self.link.is_classification:
-            answer = answer * self.y_scale + self.y_mean
+            answer, slope = self.scale(answer)
             answer = answer[:, 0] if self.flat else answer
-            contributions = contributions * self.y_scale
+            contributions = contributions * slope[:, None]
         elif not self.whole:
             answer = answer @ self.place + self.constant
             contributions = contributions @ self.place

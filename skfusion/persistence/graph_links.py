@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from skfusion.evidence.target_scale import OnScale
 from skfusion.training.links import Identity, Link, Sigmoid, Softmax
 
 __all__ = ["TorchLink", "torch_link"]
@@ -75,6 +76,7 @@ class _Sigmoid(TorchLink):
 
 _LINKS: dict[type[Link], type[TorchLink]] = {
     Identity: TorchLink,
+    OnScale: TorchLink,
     Sigmoid: _Sigmoid,
     Softmax: _Softmax,
 }

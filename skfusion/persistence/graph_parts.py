@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from skfusion.evidence.base_models import PSEUDO_ROWS, LinearModel, TableModel
 from skfusion.evidence.ood import Density
+from skfusion.evidence.target_scale import TargetScale
 from skfusion.persistence.graph_links import torch_link
 
 __all__ = [
@@ -59,6 +60,24 @@ class Constants(nn.Module):
         for name, array in arrays.items():
             array = None if array is None else torch.as_tensor(np.asarray(array))
             self.register_buffer(name, array)
+
+
+class ScaleGraph(Constants):
+    """Values in the units of y, and units for each of z; see `TargetScale`."""
+
+    def __init__(self, scale: TargetScale) -> None:
+        super().__init__()
+        self.keep(**scale._asdict(), base=scale.base)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        u = (self.centre + self.spread * z).clamp(self.low, self.high)
+        up, down = torch.exp(u), torch.exp(-u)
+        t = self.cosh_r * (up - down) / 2 + self.sinh_r * (up + down) / 2
+        t = torch.where(self.bent, self.location + self.width * t, z)
+        value = t * self.sd + self.mean
+        apart = torch.where(z.abs() < 1e-6, torch.full_like(z, 1e-6), z)
+        slope = torch.where(self.bent, (value - self.base) / apart, self.sd)
+        return value, slope
 
 
 class Linear(Constants):

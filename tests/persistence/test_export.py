@@ -74,11 +74,16 @@ def pictures_and_sounds():
 
 
 def large_numbers():
-    """A regression whose target is in the millions, whose joint part reads tokens."""
+    """A regression whose target is in the millions and more, and so is bent.
+
+    The joint part reads tokens.
+    """
     frame, _ = media()
     triples = [("words", "text", "note"), ("view", "vector", ["price", "weight"])]
     reg = FusionRegressor(triples, n_folds=1, fusion="bottleneck", **SMALL)
-    return reg.fit(frame, 1e6 * frame["size"]), frame
+    reg.fit(frame, 1e6 * np.exp(frame["size"]))
+    assert reg.y_bent_.all()
+    return reg, frame
 
 
 def network_alone():
