@@ -194,7 +194,8 @@ def main() -> None:
                     if found is not None:
                         row = source | about | {"who": who} | found
                         append_rows(options.output, [row])
-    rows = pd.read_csv(options.output).drop_duplicates(KEY, keep="last")
+    rows = pd.read_csv(options.output, dtype={"commit": str, "code": str})
+    rows = rows.drop_duplicates(KEY, keep="last")
     print(means(rows).round(3).to_string())
     if options.output == RESULTS / "heavy_tails.csv":
         write_fragments(

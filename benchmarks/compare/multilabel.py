@@ -170,7 +170,8 @@ def main() -> None:
             for who, make in METHODS.items():
                 found = measure(data, make(data, seed))
                 append_rows(options.output, [source | about | {"who": who} | found])
-    rows = pd.read_csv(options.output).drop_duplicates(KEY, keep="last")
+    rows = pd.read_csv(options.output, dtype={"commit": str, "code": str})
+    rows = rows.drop_duplicates(KEY, keep="last")
     print(means(rows).to_string())
     write_fragments(
         "benchmarks.compare.multilabel",

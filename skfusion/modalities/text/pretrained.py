@@ -158,7 +158,9 @@ def _middle_layer(model: Any) -> nn.Module | None:
     first = next(model.children(), None) if isinstance(model, nn.Module) else None
     inner = getattr(first, "auto_model", None)
     depth = getattr(getattr(inner, "config", None), "num_hidden_layers", 0)
-    for part in inner.modules() if depth > 1 else ():
+    if inner is None or depth < 2:
+        return None
+    for part in inner.modules():
         if isinstance(part, nn.ModuleList) and len(part) == depth:
             return part[round(DEPTH * depth) - 1]
     return None
