@@ -3,9 +3,9 @@
     python -m benchmarks.compare.pretrained_text_layers
 
 Means of the tokens of each layer of titles and reviews, the embedding of sentences,
-and both; alone, and beside the other columns; then alone for the department. On 3,000
-training rows of Women's Clothing, by four-fold cross-validation: log-loss of the best of
-three logistic regressions. Test rows are not looked at. What comes out is printed.
+and both: alone, beside the other columns, and alone for the department. On 3,000
+training rows of Women's Clothing, by four-fold cross-validation: log-loss of the best
+of three logistic regressions. Test rows are not looked at; scores are printed.
 """
 
 import warnings
