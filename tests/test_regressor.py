@@ -305,3 +305,18 @@ def test_a_bent_target_survives_saving(tails, tmp_path):
     loaded = skfusion.load(tmp_path / "model.skf")
     assert model.y_bent_.all()
     assert np.array_equal(loaded.predict(X_test), model.predict(X_test))
+
+
+def test_further_batches_are_on_the_scale_of_the_first(tails):
+    X, y, X_test, y_test = make_tails("lognormal")
+    model = tails(max_epochs=10, lr=0.01).partial_fit(X[:200], y[:200])
+    before, base = model.predict(X_test), model.y_base_
+    model.partial_fit(X[200:], y[200:])
+    assert model.y_bent_.all() and np.array_equal(model.y_base_, base)
+    after = model.predict(X_test)
+    assert mean_absolute_error(y_test, after) < 1.1 * mean_absolute_error(
+        y_test, before
+    )
+    contributions, rest = model.modality_contributions(X_test)
+    total = contributions.sum(axis=1) + rest + base
+    np.testing.assert_allclose(total[:, 0], after, rtol=1e-9, atol=1e-9)
