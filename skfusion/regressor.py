@@ -25,8 +25,8 @@ __all__ = ["FusionRegressor"]
 class FusionRegressor(RegressorMixin, PartialFit):
     """Regressor that fuses the modalities of a table by adaptive attention.
 
-    The target is standardised inside, and one with heavy tails may be bent; several
-    targets are allowed. Otherwise it works as `FusionClassifier` does.
+    The target is standardised inside, and transformed where heavy tails make that
+    better; several targets are allowed. Otherwise it works as `FusionClassifier` does.
 
     Parameters
     ----------
@@ -108,12 +108,12 @@ class FusionRegressor(RegressorMixin, PartialFit):
     ----------
     y_mean_, y_scale_ : ndarray of shape (n_targets,)
         By which the target is standardised inside.
-    y_bent_ : ndarray of bool of shape (n_targets,)
+    y_transformed_ : ndarray of bool of shape (n_targets,)
         Whether the target was learned on a scale that is logarithmic far from its
         median. Held-out rows choose, where a target has heavy tails; see the user
         guide.
     y_base_ : ndarray of shape (n_targets,)
-        What contributions are added to: the mean, or of a bent target what is
+        What contributions are added to: the mean, or of a transformed target what is
         predicted where nothing is known.
     modality_names_ : tuple of str
         Names of the modalities, in the order given.
@@ -175,8 +175,10 @@ class FusionRegressor(RegressorMixin, PartialFit):
         sd = np.sqrt(np.average((centred / largest) ** 2, axis=0, weights=weight))
         sd = sd * largest
         self.y_scale_ = np.where(sd > 1e-12 * np.abs(self.y_mean_), sd, 1.0)
-        bent = getattr(self, "y_bent_", None) if self.warm_start else None
-        self._scale = TargetScale.fit(y, weight, self.y_mean_, self.y_scale_, bent)
+        transformed = getattr(self, "y_transformed_", None) if self.warm_start else None
+        self._scale = TargetScale.fit(
+            y, weight, self.y_mean_, self.y_scale_, transformed
+        )
         target = torch.from_numpy(self._scale.learned(y)).float()
         return target, torch.zeros(y.shape[1]), weight
 
@@ -203,10 +205,10 @@ class FusionRegressor(RegressorMixin, PartialFit):
         self._scale = choose_scale(
             before, batch, z, weight, splits, seed % 2**31, compare=compare
         )
-        self.y_bent_, self.y_base_ = self._scale.bent, self._scale.base
-        if (self.y_bent_ == before.bent).all():
+        self.y_transformed_, self.y_base_ = self._scale.transformed, self._scale.base
+        if (self.y_transformed_ == before.transformed).all():
             return learned
-        t = np.where(self.y_bent_, z, before.straight(z))
+        t = np.where(self.y_transformed_, z, before.standardised(z))
         return learned._replace(target=torch.from_numpy(t).float())
 
     @fit_context(prefer_skip_nested_validation=False)
@@ -272,7 +274,7 @@ class FusionRegressor(RegressorMixin, PartialFit):
         -------
         y : dict of str to ndarray of shape (n_samples,) or (n_samples, n_targets)
             Where a modality is absent, `y_base_`: the mean of the training rows, if the
-            target is not bent.
+            target is not transformed.
         """
         alone = self._outputs(self._batch(X)).alone  # (n, M, C)
         return {

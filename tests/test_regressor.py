@@ -232,18 +232,18 @@ def test_heavy_tails_are_predicted_as_well_as_by_boosted_trees(tails, kind):
     model = tails(max_epochs=20, lr=0.01).fit(X, y)
     trees = HistGradientBoostingRegressor(random_state=0).fit(X, y)
     ours, theirs = model.predict(X_test), trees.predict(X_test)
-    assert model.y_bent_.all()
+    assert model.y_transformed_.all()
     for error in (root_mean_squared_error, mean_absolute_error):
         assert error(y_test, ours) < 0.98 * error(y_test, theirs)
 
 
 @pytest.mark.parametrize("joint", ["separate", "shared"])
-def test_contributions_to_a_bent_target_are_exact_sums(tails, joint):
+def test_contributions_to_a_transformed_target_are_exact_sums(tails, joint):
     X, y, X_test, _ = make_tails("lognormal", 150)
     model = tails().fit(X, y)
     contributions, rest = model.modality_contributions(X_test, joint=joint)
     predicted = model.predict(X_test)
-    assert model.y_bent_.all()
+    assert model.y_transformed_.all()
     total = contributions.sum(axis=1) + rest + model.y_base_
     np.testing.assert_allclose(total[:, 0], predicted, rtol=1e-9, atol=1e-9)
     if joint == "separate":
@@ -254,10 +254,10 @@ def test_contributions_to_a_bent_target_are_exact_sums(tails, joint):
 
 
 @pytest.mark.parametrize("factor, shift", [(2.0**30, 0), (1, 2.0**10)])
-def test_units_of_a_bent_target_do_not_matter(tails, factor, shift):
+def test_units_of_a_transformed_target_do_not_matter(tails, factor, shift):
     X, y, X_test, _ = make_tails("lognormal", 100)
     plain, other = (tails().fit(X, v) for v in (y, factor * y + shift))
-    assert plain.y_bent_.all() and other.y_bent_.all()
+    assert plain.y_transformed_.all() and other.y_transformed_.all()
     np.testing.assert_allclose(
         (other.predict(X_test) - shift) / factor, plain.predict(X_test), rtol=2e-3
     )
@@ -272,38 +272,38 @@ def test_one_gigantic_value_does_not_destroy_the_rest(tails):
     assert np.quantile(np.abs(predicted), 0.95) < 10
 
 
-def test_a_target_is_bent_only_where_held_out_rows_say_so(tails):
+def test_a_target_is_transformed_only_where_held_out_rows_say_so(tails):
     X, y, *_ = make_tails("lognormal")
     X[:, 3] = np.arange(len(X)) % 20 == 0
     jumps = X[:, 0] + 100 * X[:, 3]  # which a logarithm makes hard to tell
-    assert tails().fit(X, jumps).y_bent_.tolist() == [False]
+    assert tails().fit(X, jumps).y_transformed_.tolist() == [False]
     several = np.stack([jumps, np.log(y), y], axis=1)
-    assert tails().fit(X, several).y_bent_.tolist() == [False, False, True]
+    assert tails().fit(X, several).y_transformed_.tolist() == [False, False, True]
 
 
 def test_warm_start_keeps_the_scale_of_the_target(tails):
     X, y, X_test, _ = make_tails("lognormal", 100)
     model = tails(warm_start=True).fit(X, y)
-    assert model.fit(X, np.log(y)).y_bent_.all()
+    assert model.fit(X, np.log(y)).y_transformed_.all()
     model = tails(warm_start=True).fit(X, np.log(y))
-    assert not model.fit(X, y).y_bent_.any()
+    assert not model.fit(X, y).y_transformed_.any()
     assert np.isfinite(model.predict(X_test)).all()
 
 
-def test_card_scores_a_bent_target_in_its_units(tails):
+def test_card_scores_a_transformed_target_in_its_units(tails):
     X, y, *_ = make_tails("lognormal", 100)
     model = tails().fit(X, y)
     rmse = root_mean_squared_error(y, model.predict(X))
     assert f"| {rmse:.4g} |" in model.card(X, y)
-    assert model.y_bent_.all()
+    assert model.y_transformed_.all()
 
 
-def test_a_bent_target_survives_saving(tails, tmp_path):
+def test_a_transformed_target_survives_saving(tails, tmp_path):
     X, y, X_test, _ = make_tails("lognormal", 100)
     model = tails().fit(X, y)
     skfusion.save(model, tmp_path / "model.skf")
     loaded = skfusion.load(tmp_path / "model.skf")
-    assert model.y_bent_.all()
+    assert model.y_transformed_.all()
     assert np.array_equal(loaded.predict(X_test), model.predict(X_test))
 
 
@@ -312,7 +312,7 @@ def test_further_batches_are_on_the_scale_of_the_first(tails):
     model = tails(max_epochs=10, lr=0.01).partial_fit(X[:200], y[:200])
     before, base = model.predict(X_test), model.y_base_
     model.partial_fit(X[200:], y[200:])
-    assert model.y_bent_.all() and np.array_equal(model.y_base_, base)
+    assert model.y_transformed_.all() and np.array_equal(model.y_base_, base)
     after = model.predict(X_test)
     assert mean_absolute_error(y_test, after) < 1.1 * mean_absolute_error(
         y_test, before

@@ -1,7 +1,7 @@
 """The scale on which a regression is learned, and the way back to the units of y.
 
 A target whose values lie close together is standardised. One with heavy tails, where a
-few values are far larger than all others, may be *bent*: it is learned as
+few values are far larger than all others, may be *transformed*: it is learned as
 
     z = (arcsinh((t - location) / width) - centre) / spread
 
@@ -53,7 +53,7 @@ HEAVY = 10.0
 #: Residuals beyond so many of their typical sizes count as if they were that large: one
 #: wrong value would otherwise decide on the mean of all.
 RESIDUAL_LIMIT = 4.0
-#: Standard errors by which the straight scale must be better, to be chosen.
+#: Standard errors by which the original scale must be better, to be chosen.
 MARGIN = 1.0
 #: A median of absolute deviations times this is the sd, of normal values.
 MAD = 1.4826
@@ -63,7 +63,7 @@ class TargetScale(NamedTuple):
     """How a target is learned.
 
     mean, sd : of y
-    bent : ndarray of bool
+    transformed : ndarray of bool
     location, width : of t, robustly
     centre, spread : mean and standard deviation of u
     low, high : range of u
@@ -72,7 +72,7 @@ class TargetScale(NamedTuple):
 
     mean: NDArray[np.float64]
     sd: NDArray[np.float64]
-    bent: NDArray[np.bool_]
+    transformed: NDArray[np.bool_]
     location: NDArray[np.float64]
     width: NDArray[np.float64]
     centre: NDArray[np.float64]
@@ -89,33 +89,37 @@ class TargetScale(NamedTuple):
         w: NDArray[np.float64],
         mean: NDArray[np.float64],
         sd: NDArray[np.float64],
-        bent: NDArray[np.bool_] | None = None,
+        transformed: NDArray[np.bool_] | None = None,
     ) -> TargetScale:
-        """The scale of targets (n, C); `bent` where tails are heavy, or as given."""
+        """The scale of targets (n, C): transformed if tails are heavy, or as given."""
         t = (y - mean) / sd
         location = _median(t, w)
         away = np.abs(t - location)
         width = MAD * _median(away, w, where=away > 0)
-        if bent is None or bent.shape != mean.shape:
-            bent = away.max(axis=0) > HEAVY * width
+        if transformed is None or transformed.shape != mean.shape:
+            transformed = away.max(axis=0) > HEAVY * width
         u = np.arcsinh((t - location) / width)
         centre = np.average(u, axis=0, weights=w)
         spread = np.sqrt(np.average((u - centre) ** 2, axis=0, weights=w))
         spread = np.where(spread > 0, spread, 1.0)
         one, no = np.ones_like(mean), np.zeros_like(mean)
         low, high = u.min(axis=0), u.max(axis=0)
-        return cls(mean, sd, bent, location, width, centre, spread, low, high, one, no)
+        return cls(
+            mean, sd, transformed, location, width, centre, spread, low, high, one, no
+        )
 
     def learned(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What is learned of targets (n, C): z, or t where they are not bent."""
+        """What is learned of targets (n, C): z, or t where they are not transformed."""
         t = (y - self.mean) / self.sd
         u = np.arcsinh((t - self.location) / self.width)
-        return np.where(self.bent, (u - self.centre) / self.spread, t)
+        return np.where(self.transformed, (u - self.centre) / self.spread, t)
 
-    def straight(self, learned: NDArray[np.float64]) -> NDArray[np.float64]:
+    def standardised(self, learned: NDArray[np.float64]) -> NDArray[np.float64]:
         """The standardised target t of what is learned of it."""
-        u = np.where(self.bent, self.centre + self.spread * learned, 0.0)
-        return np.where(self.bent, self.location + self.width * np.sinh(u), learned)
+        u = np.where(self.transformed, self.centre + self.spread * learned, 0.0)
+        return np.where(
+            self.transformed, self.location + self.width * np.sinh(u), learned
+        )
 
     def value(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """The expected target, in the units of y, where z is predicted."""
@@ -125,7 +129,7 @@ class TargetScale(NamedTuple):
         """The expected t where z is predicted."""
         u = np.clip(self.centre + self.spread * z, self.low, self.high)
         t = self.cosh_r * np.sinh(u) + self.sinh_r * np.cosh(u)
-        return np.where(self.bent, self.location + self.width * t, z)
+        return np.where(self.transformed, self.location + self.width * t, z)
 
     @property
     def base(self) -> NDArray[np.float64]:
@@ -135,7 +139,7 @@ class TargetScale(NamedTuple):
     def slope(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """Units of y for each of z, from the base to where z is predicted."""
         z = np.where(np.abs(z) < 1e-6, 1e-6, z)
-        return np.where(self.bent, (self.value(z) - self.base) / z, self.sd)
+        return np.where(self.transformed, (self.value(z) - self.base) / z, self.sd)
 
     def calibrated(
         self, said: NDArray[np.float64], z: NDArray[np.float64], w: NDArray[np.float64]
@@ -161,7 +165,7 @@ class OnScale(Identity):
     def scores(
         self, logits: NDArray[np.float64], y: NDArray[Any], w: NDArray[np.float64]
     ) -> dict[str, float]:
-        t = self.scale.straight(y.astype(np.float64))
+        t = self.scale.standardised(y.astype(np.float64))
         return super().scores(self.scale.expected(logits), t, w)
 
 
@@ -193,23 +197,23 @@ def choose_scale(
     Parameters
     ----------
     scale : TargetScale
-        Where nothing is bent there is nothing to choose.
+        Where nothing is transformed there is nothing to choose.
     z : ndarray (n, C), targets on that scale
     compare : bool
-        Whether bent targets may be made straight.
+        Whether transformed targets may be left as they are.
     """
     at = np.concatenate([held for _, held in splits])
-    if not scale.bent.any() or not len(at):
-        return scale._replace(bent=np.zeros_like(scale.bent))
+    if not scale.transformed.any() or not len(at):
+        return scale._replace(transformed=np.zeros_like(scale.transformed))
     task = Task(Identity(), z.shape[1], np.zeros(z.shape[1]), seed)
-    rows, t = Rows.of(batch), scale.straight(z)
+    rows, t = Rows.of(batch), scale.standardised(z)
     said = _held_out(task, rows, z, w, splits)
     found = scale.calibrated(said, z[at], w[at])
     if not compare:
         return found
     plain = _held_out(task, rows, t, w, splits)
     worse = (found.expected(said) - t[at]) ** 2 - (plain - t[at]) ** 2
-    return found._replace(bent=scale.bent & ~_clearly(worse, w[at]))
+    return found._replace(transformed=scale.transformed & ~_clearly(worse, w[at]))
 
 
 def _clearly(worse: NDArray[np.float64], w: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -73,10 +73,10 @@ class ScaleGraph(Constants):
         u = (self.centre + self.spread * z).clamp(self.low, self.high)
         up, down = torch.exp(u), torch.exp(-u)
         t = self.cosh_r * (up - down) / 2 + self.sinh_r * (up + down) / 2
-        t = torch.where(self.bent, self.location + self.width * t, z)
+        t = torch.where(self.transformed, self.location + self.width * t, z)
         value = t * self.sd + self.mean
         apart = torch.where(z.abs() < 1e-6, torch.full_like(z, 1e-6), z)
-        slope = torch.where(self.bent, (value - self.base) / apart, self.sd)
+        slope = torch.where(self.transformed, (value - self.base) / apart, self.sd)
         return value, slope
 
 

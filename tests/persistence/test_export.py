@@ -74,7 +74,7 @@ def pictures_and_sounds():
 
 
 def large_numbers():
-    """A regression whose target is in the millions and more, and so is bent.
+    """A regression whose target is in the millions and more, and so is transformed.
 
     The joint part reads tokens.
     """
@@ -82,7 +82,7 @@ def large_numbers():
     triples = [("words", "text", "note"), ("view", "vector", ["price", "weight"])]
     reg = FusionRegressor(triples, n_folds=1, fusion="bottleneck", **SMALL)
     reg.fit(frame, 1e6 * np.exp(frame["size"]))
-    assert reg.y_bent_.all()
+    assert reg.y_transformed_.all()
     return reg, frame
 
 
