@@ -50,9 +50,11 @@ class PretrainedImage(Pretrained):
     size : int or None, default=None
         Side of the squares that the model reads, in pixels; smaller is faster. None
         takes what the model's folder says; a loaded object must be given it.
-    mean, std : list of three floats, float or None, default=None
-        What is subtracted from each channel, and what it is then divided by, where
-        pixels range from 0 to 1. None as in `size`.
+    mean : list of three floats, float or None, default=None
+        What is subtracted from each channel, where pixels range from 0 to 1. None as in
+        `size`.
+    std : list of three floats, float or None, default=None
+        What each channel is then divided by. None as in `size`.
     revision : str or None, default=None
         Branch, tag or commit of a model on the hub.
     local_files_only : bool, default=False

@@ -368,7 +368,7 @@ def test_a_folder_and_a_loaded_model_give_the_same(folder):
     by_folder = modality(folder, local_files_only=True).fit_transform(TEXTS)
     loaded = modality(SentenceTransformer(folder, device="cpu"), cache=None)
     block = loaded.fit_transform(TEXTS)
-    assert block.arrays["meaning"].shape == (5, 1, 384)
+    assert block.arrays["meaning"].shape == (5, 1, 2 * 384)
     np.testing.assert_allclose(
         block.arrays["meaning"], by_folder.arrays["meaning"], atol=1e-4
     )
@@ -377,6 +377,25 @@ def test_a_folder_and_a_loaded_model_give_the_same(folder):
     again = pickle.loads(content)
     assert again.encoder_.model == folder
     again.transform(["words that are new"])
+
+
+@pytest.mark.pretrained
+@needs_model
+def test_the_middle_layer_stands_beside_the_embedding(folder):
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(folder, device="cpu")
+    texts = ["a longer text than the other", "short"]
+    both = PretrainedText(model, cache=None).embed(texts)
+    alone = PretrainedText(model, cache=None, middle_layer=False).embed(texts)
+    np.testing.assert_allclose(both[:, 384:], alone, atol=1e-5)
+    np.testing.assert_allclose(alone, model.encode(texts), atol=1e-5)
+    inner = model[0].auto_model
+    for text, found in zip(texts, both[:, :384], strict=True):
+        inputs = model.tokenizer([text], return_tensors="pt")
+        with torch.inference_mode():
+            states = inner(**inputs, output_hidden_states=True).hidden_states
+        np.testing.assert_allclose(found, states[4][0].mean(dim=0), atol=1e-5)
 
 
 @pytest.mark.pretrained
