@@ -13,6 +13,7 @@ from scipy import sparse
 from skfusion._sklearn import check_sample_weight
 
 __all__ = [
+    "are_missing",
     "check_groups",
     "check_indicator",
     "check_labels",
@@ -92,17 +93,22 @@ def check_ragged(X: Any) -> None:
 def check_no_missing(y: Any) -> None:
     """Refuse a target with missing values, naming the first row that lacks one."""
     cells = np.asarray(y, dtype=object)
-    try:
-        missing = np.asarray(pd.isna(cells)).reshape(len(cells), -1)
-    except ArithmeticError:  # Decimal("sNaN") refuses to be compared
-        missing = np.array([_is_missing(c) for c in cells.ravel()], dtype=bool)
-        missing = missing.reshape(len(cells), -1)
+    missing = are_missing(cells).reshape(len(cells), -1)
     rows = np.flatnonzero(missing.any(axis=1))
     if len(rows):
         raise ValueError(
             f"Input y contains NaN: the target is missing in row {rows[0]} "
             f"({len(rows)} in all). Drop the rows without a target."
         )
+
+
+def are_missing(cells: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which cells of an array are missing, as pandas has it."""
+    try:
+        return np.asarray(pd.isna(cells), dtype=bool)
+    except ArithmeticError:  # Decimal("sNaN") refuses to be compared
+        missing = np.array([_is_missing(c) for c in cells.ravel()], dtype=bool)
+        return missing.reshape(cells.shape)
 
 
 def _is_missing(cell: Any) -> bool:

@@ -5,8 +5,10 @@ import decimal
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.preprocessing import FunctionTransformer
 
-from skfusion import FusionClassifier, FusionRegressor
+from skfusion import FusionClassifier, FusionRegressor, describe
+from skfusion.modalities import TabularModality, TransformerModality
 
 N = 20
 y = np.arange(N) % 2
@@ -88,3 +90,20 @@ def test_halves_of_characters_are_one_category_with_their_replacement(frame):
     assert table.categories_["c"].tolist() == ["a\ufffd", "b"]
     p = model.predict_proba(pd.DataFrame({"c": ["a\ufffd", "b"], "n": [0, 1]}))
     np.testing.assert_array_equal(p, model.predict_proba(X.head(2)))
+
+
+def test_signalling_nan_among_dates_names_its_row():
+    dates = pd.DataFrame({"day": pd.date_range("2020-01-01", periods=8).to_list()})
+    dates["day"] = dates["day"].astype(object)
+    modality = TabularModality().fit(dates)
+    dates.loc[5, "day"] = decimal.Decimal("sNaN")
+    with pytest.raises(ValueError, match=r"Row 5 of column 'day' is not a date"):
+        modality.transform(dates)
+    assert "fit would refuse it" in str(describe(dates))
+
+
+def test_signalling_nan_before_another_transformer_is_missing():
+    cells = pd.DataFrame({"x": [1.0, decimal.Decimal("sNaN")]}, dtype=object)
+    ones = FunctionTransformer(lambda x: np.ones((len(x), 1)))
+    block = TransformerModality(ones).fit_transform(cells)
+    assert block.present.tolist() == [True, False]

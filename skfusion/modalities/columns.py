@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, get_tags
 from sklearn.utils.validation import validate_data
 
-from skfusion._validation import check_ragged, shorten
+from skfusion._validation import are_missing, check_ragged, shorten
 
 __all__ = [
     "CELL_ERRORS",
@@ -328,7 +328,7 @@ def _rows_present(X: Any) -> NDArray[np.bool_]:
         table = X.reshape(len(X), -1)
     if table.size == 0 or table.dtype.kind in "biu":
         return np.ones(len(table), dtype=bool)
-    missing = np.asarray(pd.isna(table), dtype=bool)
+    missing = are_missing(table)
     if table.dtype.kind in "OUST":
         blank = [[isinstance(c, str) and not c.strip() for c in row] for row in table]
         missing = missing | np.array(blank, dtype=bool).reshape(missing.shape)

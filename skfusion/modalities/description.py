@@ -174,9 +174,10 @@ def _taken_for(
 
 def _facts(column: pd.Series) -> tuple[float, int | None, str, list[str]]:
     """Share of present cells, number of values, an example, and what is odd."""
-    here = column.notna().to_numpy()
     if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
         here = np.array([not is_absent(cell) for cell in column.tolist()])
+    else:
+        here = column.notna().to_numpy()
     n_present, n = int(here.sum()), len(column)
     if n_present == 0:
         return 0.0, 0, "", ["it holds nothing"]

@@ -257,7 +257,8 @@ def _to_dates(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column.dtype) and column.notna().any():
         where = int(column.notna().to_numpy().argmax())
         raise cell_error(column, where, "is a number", "Pass dates, as in `fit`.")
-    objects = column.astype(object).where(column.notna(), None)
+    there = convert_cells(column, lambda c: c.notna(), "a date")
+    objects = column.astype(object).where(there, None)
     zones = _zones(objects)
     utc = any(zone is not None for zone in zones.values())
     return convert_cells(objects, lambda c: pd.to_datetime(c, utc=utc), "a date")
