@@ -166,7 +166,7 @@ class Sigmoid(Link):
         return logit(mean)
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        y = y.view(len(y), *[1] * (logits.dim() - 2), -1).to(logits.dtype)
+        y = _beside(y, logits).to(logits.dtype)
         each = binary_cross_entropy_with_logits(
             logits, y.expand_as(logits), reduction="none"
         )
@@ -216,7 +216,7 @@ class Identity(Link):
         return mean
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        y = y.view(len(y), *[1] * (logits.dim() - 2), -1)
+        y = _beside(y, logits)
         return (logits - y).square().mean(dim=-1)
 
     def gate_columns(
@@ -237,3 +237,9 @@ class Identity(Link):
             "RMSE": float(np.sqrt(squares).mean()),
             "MAE": float((w @ np.abs(error)).mean()),
         }
+
+
+def _beside(y: Tensor, logits: Tensor) -> Tensor:
+    """Targets (n, C), or (n,) of one, with the axes of logits (n, ..., C)."""
+    width = y.shape[1] if y.dim() > 1 else 1
+    return y.view(len(y), *[1] * (logits.dim() - 2), width)

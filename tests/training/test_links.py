@@ -78,3 +78,7 @@ def test_frequent_combinations_of_labels_are_strata_and_the_others_one_more():
     few = Sigmoid().strata(y[:-12])  # too few rows of others for a stratum
     assert len(set(few)) == 2
     assert few[-1] == few[0]
+
+
+def test_of_no_rows_there_is_no_loss(link):
+    assert link.row_loss(LOGITS[:0], TARGETS[type(link)][:0]).shape == (0,)
