@@ -126,6 +126,15 @@ class LinearModel(NamedTuple):
         rest = self.bias + self.at_center
         return [models[0]._replace(bias=models[0].bias + rest), *models[1:]]
 
+    @classmethod
+    def joined(cls, parts: Sequence[LinearModel]) -> LinearModel:
+        """The model of joined features, from the parts that `split` made of it."""
+        return cls(
+            np.concatenate([part.coef for part in parts]),
+            np.concatenate([part.center for part in parts]),
+            np.sum([part.bias for part in parts], axis=0),
+        )
+
 
 def fit_linear(
     task: Task,

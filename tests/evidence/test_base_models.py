@@ -73,6 +73,14 @@ def test_split_linear_models_sum_to_the_whole():
     assert np.allclose(parts[1].evidence(parts[1].center[None]), 0, atol=1e-6)
 
 
+def test_joined_linear_models_are_what_was_split():
+    (model,) = draw(1)
+    again = LinearModel.joined(model.split([1, 3, 2]))
+    np.testing.assert_array_equal(again.coef, model.coef)
+    np.testing.assert_array_equal(again.center, model.center)
+    np.testing.assert_allclose(again.bias, model.bias, atol=1e-9)
+
+
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix], ids=["dense", "csr"])
 def test_evidence_of_a_row_does_not_depend_on_the_others(form):
     x = form(X)
