@@ -6,7 +6,7 @@ several models, the axis K: the network, then the base models. What is not said 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,20 +28,13 @@ from skfusion.evidence.base_models import (
     reads_as_is,
     trees,
 )
-from skfusion.evidence.update import (
-    joined_linear,
-    joined_models,
-    unfitted,
-    update_linear,
-    with_prior,
-)
 
 __all__ = [
     "BaseModels",
     "CrossFitted",
+    "CrossFitter",
     "Rows",
     "features_of",
-    "fit_base_models",
     "no_base_models",
 ]
 
@@ -60,6 +53,14 @@ class Rows(NamedTuple):
     @property
     def present(self) -> NDArray[np.bool_]:
         return self.batch.present
+
+    def having(self, s: int, at: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Of the rows `at`, those in which source s is there.
+
+        The joint part, which is number M, is where all modalities are.
+        """
+        present = self.present[at]
+        return at[present[:, s] if s < present.shape[1] else present.all(axis=1)]
 
     @classmethod
     def of(cls, batch: ModalityBatch, *, exact: bool = False) -> Rows:
@@ -134,8 +135,7 @@ class BaseModels(NamedTuple):
             for m, (model, x) in enumerate(parts):
                 additive[:, m] = np.nan_to_num(_where(present[:, m], model, x, exact))
         for s, models in enumerate(self.tables):
-            here = present[:, s] if s < M else present.all(axis=1)
-            at = np.flatnonzero(here)
+            at = rows.having(s, np.arange(n))
             for name, table in models.items():
                 if len(at):
                     x = self._read(name, s, rows.features, linear, at)
@@ -188,7 +188,7 @@ def _where(
 def no_base_models(
     task: Task, everything: Sequence[Rows], has_joint: bool
 ) -> tuple[BaseModels, CrossFitted, list[NDArray[np.float64]]]:
-    """What `fit_base_models` returns where there are none."""
+    """What `CrossFitter.fit` returns where there are none."""
     n, M = everything[0].present.shape
     C = task.n_outputs
     models = BaseModels(task, (), [None] * M, None, [], [])
@@ -197,294 +197,193 @@ def no_base_models(
     return models, CrossFitted(held[0], held[1:]), additive
 
 
-class _Fitter(NamedTuple):
-    """What the steps of `fit_base_models` share."""
-
-    task: Task
-    clean: Rows
-    corrupted: list[Rows]
-    y: NDArray[Any]
-    w: NDArray[np.float64]
-    splits: Sequence[Split]
-    former: BaseModels | None
-    share: float
-
-    def former_linear(self, m: int | None) -> LinearModel | None:
-        """The linear model of a modality (of None, of all) that goes on."""
-        if self.former is None:
-            return None
-        parts = self.former.joint_linear
-        if m is None:
-            model = None if parts is None else joined_linear(parts)
-        else:
-            model = self.former.linear[m]
-        return None if model is None else with_prior(model, self.former.task, self.task)
-
-    def more(self, model: LinearModel, x: Any, rows: NDArray[np.intp]) -> LinearModel:
-        """A linear model that has learned some rows as well."""
-        y, w = self.y[rows], self.w[rows]
-        return update_linear(self.task, model, x[rows], y, w, self.share)
-
-    def learn(self, split: Split, m: int | None) -> NDArray[np.intp]:
-        """Rows to learn from: where a modality (of None, every one) is there."""
-        return self._with(split[0], self.clean.present, m)
-
-    @staticmethod
-    def _with(
-        rows: NDArray[np.intp], present: NDArray[np.bool_], m: int | None
-    ) -> NDArray[np.intp]:
-        here = present[rows].all(axis=1) if m is None else present[rows, m]
-        return rows[here]
-
-
-def fit_base_models(
-    task: Task,
-    clean: Rows,
-    corrupted: list[Rows],
-    y: NDArray[Any],
-    w: NDArray[np.float64],
-    splits: Sequence[Split],
-    *,
-    own: Sequence[tuple[str, Any]] = (),
-    has_joint: bool,
-    former: BaseModels | None = None,
-    share: float = 1.0,
-) -> tuple[BaseModels, CrossFitted, list[NDArray[np.float64]]]:
-    """Fit every base model on each fold, then on all rows.
+class CrossFitter:
+    """Fits every base model on each fold, then on all rows.
 
     Linear models of the folds are averaged, which makes one model; the others are
     fitted once more, on all rows, where there are several folds.
 
     Parameters
     ----------
+    task : Task
+    everything : list of Rows, the clean ones, then each corrupted copy of them
     y : ndarray (n,) of class indices, or (n, C) standardised
+    w : ndarray (n,), weights of the rows
+    splits : list of (rows to learn from, rows held out)
     own : list of (name, estimator), the user's
     has_joint : bool
         Whether there are models of all modalities together.
-    former : BaseModels, optional
-        Where the rows are a further batch, the models that go on.
-    share : float
-        Of all rows so far, those of the batch.
-
-    Returns
-    -------
-    models : BaseModels
-    held : CrossFitted
-        Its axis K is that of `models.names`.
-    additive : list of ndarray (n, M, C)
-        Of clean rows, then of the corrupted ones, what of the joint part's linear model
-        belongs to each modality.
     """
-    fitter = _Fitter(task, clean, corrupted, y, w, splits, former, share)
-    n, M = clean.present.shape
-    S = M + has_joint
-    names = (LINEAR, TREES, *(name for name, _ in own))
-    if former is not None:
-        names = former.names
-    everything = [clean, *corrupted]
-    held = [np.full((n, S, len(names), task.n_outputs), np.nan) for _ in everything]
-    additive = [np.zeros((n, M, task.n_outputs)) for _ in everything]
-    linear: list[LinearModel | None] = []
-    said: list[NDArray[np.float64] | None] = []
-    for m in range(M):
-        model, opinion = _linear_of_modality(fitter, m, held)
-        linear.append(model)
-        said.append(opinion)
-    joint_linear = _joint_linear(fitter, additive) if M > 1 else None
-    if former is None:
-        reduced = [Reduced.fit(x, task.seed) for x in clean.features]
-    else:
-        reduced = former.reduced
-    models = BaseModels(task, names, linear, joint_linear, [], reduced)
-    for s in range(S):
-        models.tables.append(_tables(fitter, models, s, said, own, held))
-    return models, CrossFitted(held[0], held[1:]), additive
 
+    def __init__(
+        self,
+        task: Task,
+        everything: Sequence[Rows],
+        y: NDArray[Any],
+        w: NDArray[np.float64],
+        splits: Sequence[Split],
+        *,
+        own: Sequence[tuple[str, Any]] = (),
+        has_joint: bool,
+    ) -> None:
+        self.task, self.everything, self.clean = task, everything, everything[0]
+        self.y, self.w, self.splits = y, w, splits
+        self.own, self.has_joint = own, has_joint
+        self.n, self.M = self.clean.present.shape
 
-def _linear_of_modality(
-    fitter: _Fitter, m: int, held: list[NDArray[np.float64]]
-) -> tuple[LinearModel | None, NDArray[np.float64] | None]:
-    """The linear model of a modality; writes what its folds say of held-out rows.
+    def fit(self) -> tuple[BaseModels, CrossFitted, list[NDArray[np.float64]]]:
+        """Fit all.
 
-    Returns
-    -------
-    model : LinearModel, the mean of those of the folds, or None
-    opinion : ndarray (n, C), what models say of every row that they did not learn from
-    """
-    task, x = fitter.task, fitter.clean.features[m]
-    chosen = _choose_strength(fitter, x, m)
-    if chosen is None:
-        return None, None
-    strength, models = chosen
-    everything = [fitter.clean, *fitter.corrupted]
-    for rows, out in zip(everything, held, strict=True):
-        for (_, at), model in zip(fitter.splits, models, strict=True):
-            here = _Fitter._with(at, rows.present, m)
-            out[here, m, 0] = model.evidence(rows.features[m][here])
-    opinion = np.where(np.isnan(held[0][:, m, 0]), 0.0, held[0][:, m, 0])
-    learn = fitter.learn(fitter.splits[0], m)
-    if len(fitter.splits) == 1 < len(learn):  # of rows it learned from, two halves
-        for a, b in KFold(2, shuffle=True, random_state=task.seed).split(learn):
-            half = _fit_strength(fitter, x, m, learn[a], strength)
-            if half is not None:
-                opinion[learn[b]] = half.evidence(x[learn[b]])
-    return LinearModel.mean(models), opinion
+        Returns
+        -------
+        models : BaseModels
+        held : CrossFitted
+            Its axis K is that of `models.names`.
+        additive : list of ndarray (n, M, C)
+            Of clean rows, then of the corrupted ones, what of the joint part's linear
+            model belongs to each modality.
+        """
+        n, M, C, names = self.n, self.M, self.task.n_outputs, self._names()
+        S, copies = M + self.has_joint, range(len(self.everything))
+        self._held = [np.full((n, S, len(names), C), np.nan) for _ in copies]
+        self._additive = [np.zeros((n, M, C)) for _ in copies]
+        # What linear models say of rows that they did not learn from, as trees read it.
+        self._said: list[list[NDArray[np.float64] | None]] = [[] for _ in copies]
+        linear = [self._linear_of_modality(m) for m in range(M)]
+        joint_linear = self._joint_linear() if M > 1 else None
+        models = BaseModels(self.task, names, linear, joint_linear, [], self._reduced())
+        models.tables.extend(self._tables(models, s) for s in range(S))
+        return models, CrossFitted(self._held[0], self._held[1:]), self._additive
 
+    # ------------------------------------------------------------ how each is fitted
 
-def _fit_strength(
-    fitter: _Fitter, x: Any, m: int, rows: NDArray[np.intp], strength: int
-) -> LinearModel | None:
-    former = fitter.former_linear(m)
-    if former is not None:
-        return fitter.more(former, x, rows)
-    found = fit_linear(
-        fitter.task,
-        x[rows],
-        fitter.y[rows],
-        fitter.w[rows],
-        only=slice(strength, strength + 1),
-    )
-    return found[0] if found else None
+    def _names(self) -> tuple[str, ...]:
+        """Names of the base models."""
+        return (LINEAR, TREES, *(name for name, _ in self.own))
 
+    def _reduced(self) -> list[Reduced]:
+        """What trees and a user's own models read of each modality."""
+        return [Reduced.fit(x, self.task.seed) for x in self.clean.features]
 
-def _choose_strength(
-    fitter: _Fitter, x: Any, m: int | None
-) -> tuple[int, list[LinearModel]] | None:
-    """The strength of least held-out loss, and the models of the folds of it."""
-    task, y, w = fitter.task, fitter.y, fitter.w
-    former = fitter.former_linear(m)
-    if former is not None:
-        learned = [fitter.learn(split, m) for split in fitter.splits]
-        return 0, [fitter.more(former, x, rows) for rows in learned]
-    all_models, totals = [], []
-    # Of all modalities together, where fits cost most, the two in the middle.
-    wanted = slice(1, 3) if m is None else slice(None)
-    for split in fitter.splits:
-        learn = fitter.learn(split, m)
-        models = fit_linear(task, x[learn], y[learn], w[learn], only=wanted)
-        if not models:
+    def _fit_linear(
+        self, x: Any, s: int, at: NDArray[np.intp], only: slice
+    ) -> list[LinearModel]:
+        """Linear models of some rows, one a strength; none where rows are too few."""
+        return fit_linear(self.task, x[at], self.y[at], self.w[at], only=only)
+
+    def _estimators(self, models: BaseModels, s: int) -> list[tuple[str, Any]]:
+        """What is fitted on source s beside linear models, unfitted."""
+        features = self.clean.features
+        if s < self.M and not reads_as_is(features[s]):
+            return list(self.own)
+        read = models._read(TREES, s, features, self._said[0], np.arange(1))
+        found = trees(self.task, self.n, read.shape[1])
+        return [*([(TREES, found)] if found is not None else []), *self.own]
+
+    def _fit_table(
+        self, models: BaseModels, s: int, name: str, estimator: Any, at: NDArray[Any]
+    ) -> TableModel | None:
+        """One of these, fitted on some rows; None where it cannot be."""
+        if len(at) < MIN_TABLE_ROWS:
             return None
-        all_models.append(models)
-        at = _Fitter._with(split[1], fitter.clean.present, m)
-        said = [model.evidence(x[at]) + task.log_prior for model in models]
-        totals.append([(task.link.row_loss(e, y[at]) * w[at]).sum() for e in said])
-    best = int(np.argmin(np.sum(totals, axis=0)))
-    return best, [models[best] for models in all_models]
+        x = models._read(name, s, self.clean.features, self._said[0], at)
+        return fit_table_model(self.task, estimator, x, self.y[at], self.w[at])
 
+    # ------------------------------------------------------------ what is held out
 
-def _joint_linear(
-    fitter: _Fitter, additive: list[NDArray[np.float64]]
-) -> list[LinearModel] | None:
-    """The linear model of all features, by modality; writes what its parts say."""
-    everything = [fitter.clean, *fitter.corrupted]
-    chosen = _choose_strength(fitter, join(fitter.clean.features), None)
-    if chosen is None:
-        return None
-    widths = [x.shape[1] for x in fitter.clean.features]
-    split_models = [model.split(widths) for model in chosen[1]]
-    for rows, parts in zip(everything, additive, strict=True):
-        for (_, at), models in zip(fitter.splits, split_models, strict=True):
-            for m, model in enumerate(models):
-                here = _Fitter._with(at, rows.present, m)
-                parts[here, m] = model.evidence(rows.features[m][here])
-    return [LinearModel.mean(column) for column in zip(*split_models, strict=True)]
+    def _held_out(
+        self, s: int, models: Sequence[Any]
+    ) -> Iterator[tuple[int, NDArray[np.intp], Any]]:
+        """For all rows and folds: number of the copy, held-out rows, model of the fold.
 
+        The rows are those in which source s is there.
+        """
+        for i, rows in enumerate(self.everything):
+            for (_, held), model in zip(self.splits, models, strict=True):
+                yield i, rows.having(s, held), model
 
-def _tables(
-    fitter: _Fitter,
-    models: BaseModels,
-    s: int,
-    said: list[NDArray[np.float64] | None],
-    own: Sequence[tuple[str, Any]],
-    held: list[NDArray[np.float64]],
-) -> dict[str, TableModel]:
-    """Trees and the user's models of one source; writes what they say held out."""
-    task, clean = fitter.task, fitter.clean
-    n, M = clean.present.shape
-    which = s if s < M else None
-    found: dict[str, TableModel] = {}
-    if which is not None and not reads_as_is(clean.features[s]):
-        candidates: list[tuple[str, Any]] = []
-    else:
-        width = models._read(TREES, s, clean.features, said, np.arange(1)).shape[1]
-        candidates = [(TREES, trees(task, n, width))]
-    before = {} if fitter.former is None else fitter.former.tables[s]
-    if fitter.former is not None:
-        candidates, own = [], []
-        for name, table in before.items():
-            candidates.append((name, unfitted(table.model)))
-    for name, estimator in [*candidates, *own]:
-        model = None
-        if estimator is not None:
-            go_on = before.get(name)
-            model = _table(fitter, models, s, name, estimator, said, held, go_on)
-        if model is not None:
-            found[name] = model
-    return found
+    def _linear_of_modality(self, m: int) -> LinearModel | None:
+        """The linear model of a modality, the mean of those of the folds, or None."""
+        x = self.clean.features[m]
+        chosen = self._choose_strength(x, m)
+        if chosen is None:
+            for everything in self._said:
+                everything.append(None)
+            return None
+        strength, models = chosen
+        for i, at, model in self._held_out(m, models):
+            features = self.everything[i].features[m]
+            self._held[i][at, m, 0] = model.evidence(features[at])
+        said = [np.nan_to_num(held[:, m, 0]) for held in self._held]
+        learned = self.clean.having(m, self.splits[0][0])
+        if len(self.splits) == 1 < len(learned):  # of rows it learned from, two halves
+            halves = KFold(2, shuffle=True, random_state=self.task.seed)
+            for a, b in halves.split(learned):
+                half = self._fit_linear(x, m, learned[a], strength)
+                if half:
+                    said[0][learned[b]] = half[0].evidence(x[learned[b]])
+        for everything, own in zip(self._said, said, strict=True):
+            everything.append(own)
+        return LinearModel.mean(models)
 
+    def _choose_strength(
+        self, x: Any, s: int
+    ) -> tuple[slice, list[LinearModel]] | None:
+        """The strength of least held-out loss, and the models of the folds of it."""
+        task, y, w = self.task, self.y, self.w
+        all_models, totals = [], []
+        # Of all modalities together, where fits cost most, the two in the middle.
+        wanted = slice(None) if s < self.M else slice(1, 3)
+        for learn, held in self.splits:
+            models = self._fit_linear(x, s, self.clean.having(s, learn), wanted)
+            if not models:
+                return None
+            all_models.append(models)
+            at = self.clean.having(s, held)
+            said = [model.evidence(x[at]) + task.log_prior for model in models]
+            totals.append([(task.link.row_loss(e, y[at]) * w[at]).sum() for e in said])
+        best = int(np.argmin(np.sum(totals, axis=0)))
+        return slice(best, best + 1), [models[best] for models in all_models]
 
-def _table(
-    fitter: _Fitter,
-    models: BaseModels,
-    s: int,
-    name: str,
-    estimator: Any,
-    said: list[NDArray[np.float64] | None],
-    held: list[NDArray[np.float64]],
-    before: TableModel | None,
-) -> TableModel | None:
-    """One of these, fitted on each fold, then on all rows; None where it cannot be."""
-    task, clean = fitter.task, fitter.clean
-    n, M = clean.present.shape
-    which = s if s < M else None
+    def _joint_linear(self) -> list[LinearModel] | None:
+        """The linear model of all features, by modality."""
+        chosen = self._choose_strength(join(self.clean.features), self.M)
+        if chosen is None:
+            return None
+        widths = [x.shape[1] for x in self.clean.features]
+        split_models = [model.split(widths) for model in chosen[1]]
+        columns = list(zip(*split_models, strict=True))
+        for m, models in enumerate(columns):
+            for i, at, model in self._held_out(m, models):
+                features = self.everything[i].features[m]
+                self._additive[i][at, m] = model.evidence(features[at])
+        return [LinearModel.mean(models) for models in columns]
 
-    def fitted_on(split: Split) -> TableModel | None:
-        learn = fitter.learn(split, which)
-        found = None
-        if len(learn) >= MIN_TABLE_ROWS:
-            x = models._read(name, s, clean.features, said, learn)
-            y, w = fitter.y[learn], fitter.w[learn]
-            found = fit_table_model(task, estimator, x, y, w)
-        if before is None:
-            return found
-        if found is None:
-            return TableModel(task, before.model)
-        model = joined_models(before.model, found.model, fitter.share)
-        return TableModel(task, model)
+    def _tables(self, models: BaseModels, s: int) -> dict[str, TableModel]:
+        """Trees and the user's models of one source."""
+        found: dict[str, TableModel] = {}
+        for name, estimator in self._estimators(models, s):
+            model = self._table(models, s, name, estimator)
+            if model is not None:
+                found[name] = model
+        return found
 
-    fitted = [fitted_on(split) for split in fitter.splits]
-    if None in fitted:
-        return None
-    _write_held(fitter, models, s, name, fitted, held, said)
-    if len(fitted) == 1:
-        return fitted[0]
-    return fitted_on((np.arange(n), np.arange(0)))
+    def _table(
+        self, models: BaseModels, s: int, name: str, estimator: Any
+    ) -> TableModel | None:
+        """One of these, fitted on each fold and on all rows; or None."""
 
+        def fitted_on(rows: NDArray[np.intp]) -> TableModel | None:
+            at = self.clean.having(s, rows)
+            return self._fit_table(models, s, name, estimator, at)
 
-def _write_held(
-    fitter: _Fitter,
-    models: BaseModels,
-    s: int,
-    name: str,
-    fitted: list[Any],
-    held: list[NDArray[np.float64]],
-    said: list[NDArray[np.float64] | None],
-) -> None:
-    """Write what the models of the folds say of the rows held out from each."""
-    M = len(fitter.clean.features)
-    k = models.names.index(name)
-    everything = [fitter.clean, *fitter.corrupted]
-    for i, (rows, out) in enumerate(zip(everything, held, strict=True)):
-        opinions = (
-            said
-            if i == 0
-            else [
-                None if e is None else np.nan_to_num(out[:, m, 0])
-                for m, e in enumerate(said)
-            ]
-        )
-        for (_, at), model in zip(fitter.splits, fitted, strict=True):
-            here = _Fitter._with(at, rows.present, s if s < M else None)
-            if len(here):
-                x = models._read(name, s, rows.features, opinions, here)
-                out[here, s, k] = model.evidence(x)
+        fitted = [fitted_on(learn) for learn, _ in self.splits]
+        if None in fitted:
+            return None
+        k = models.names.index(name)
+        for i, at, model in self._held_out(s, fitted):
+            if len(at):
+                features = self.everything[i].features
+                x = models._read(name, s, features, self._said[i], at)
+                self._held[i][at, s, k] = model.evidence(x)
+        return fitted[0] if len(fitted) == 1 else fitted_on(np.arange(self.n))

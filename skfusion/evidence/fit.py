@@ -80,8 +80,8 @@ def fit_evidence(
     Parameters
     ----------
     networks : one FusionNetwork a fold
-    evidence, additive : see `with_networks` and `fit_base_models`; of clean rows, then
-        of each corrupted copy
+    evidence, additive : see `with_networks` and `CrossFitter`; of clean rows, then of
+        each corrupted copy
     y, weight : of all rows
     former : EvidenceModel, optional
         What mixing step, gate and densities go on from.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +19,10 @@ from skfusion._defaults import automatic_draws
 from skfusion.batch import ModalityBatch
 from skfusion.corruption import Plans, corrupt_batch
 from skfusion.evidence.base_models import Task
-from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
+from skfusion.evidence.crossfit import CrossFitter, Rows, no_base_models
 from skfusion.evidence.fit import fit_evidence, go_on, with_networks
 from skfusion.evidence.held_out import of_networks
+from skfusion.evidence.incremental import IncrementalFitter
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel
 from skfusion.network import FusionNetwork
 from skfusion.training.folds import (
@@ -121,27 +123,26 @@ def learn(
     splits, y = splits[: len(folds)], target.numpy()  # after Ctrl-C, the finished ones
     log_prior = prior.double().numpy()
     task = Task(plan.link, len(prior), log_prior, plan.seed % 2**31)
-    clean = Rows.of(batch)
-    everything = [clean, *copies]
+    everything = [Rows.of(batch), *copies]
     has_joint = len(batch.names) > 1 and getattr(rule, "joint", False) is not False
     if base_models is None and (known is None or not known.base.names):
         has_joint = has_joint and folds[0].predicted[0].joint is not None
         base, held, additive = no_base_models(task, everything, has_joint)
     else:
-        base, held, additive = fit_base_models(
+        fitter: Any = CrossFitter
+        if known is not None:
+            fitter = partial(IncrementalFitter, known.base, share)
+        base, held, additive = fitter(
             task,
-            clean,
-            copies,
+            everything,
             y,
             weight,
             splits if held_out else splits[:1],
             own=base_models or (),
             has_joint=has_joint,
-            former=None if known is None else known.base,
-            share=share,
-        )
+        ).fit()
     if known is not None and not held_out:  # too few rows to say whom to trust
-        return folds, go_on(known, networks, base, clean, share)
+        return folds, go_on(known, networks, base, everything[0], share)
     evidence = with_networks(
         held,
         [fold.predicted for fold in folds],

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from skfusion.batch import ModalityBatch
 from skfusion.evidence.base_models import Task
-from skfusion.evidence.crossfit import Rows, fit_base_models
+from skfusion.evidence.crossfit import CrossFitter, Rows
 from skfusion.evidence.fit import fit_evidence
 from skfusion.training.links import Identity
 
@@ -232,9 +232,8 @@ def _held_out(
 ) -> NDArray[np.float64]:
     """What base models, mixed and gated, say of the rows held out from them."""
     n, M = rows.present.shape
-    base, held, additive = fit_base_models(
-        task, rows, [], y, w, splits, has_joint=M > 1
-    )
+    fitter = CrossFitter(task, [rows], y, w, splits, has_joint=M > 1)
+    base, held, additive = fitter.fit()
     silent = np.full((n, M + (M > 1), 1, task.n_outputs), np.nan)  # no network
     evidence = np.concatenate([silent, held.clean], axis=2)
     model = fit_evidence([], base, [evidence], additive, [rows], splits, y, w)

@@ -6,7 +6,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skfusion.batch import ModalityBatch
 from skfusion.evidence.base_models import LINEAR, TREES, Task
-from skfusion.evidence.crossfit import Rows, fit_base_models, no_base_models
+from skfusion.evidence.crossfit import CrossFitter, Rows, no_base_models
 from skfusion.modalities import TextModality, VectorModality
 from skfusion.training.links import Softmax
 
@@ -41,9 +41,8 @@ def rows_of(numbers=NUMBERS, absent=None):
 def fit(y=Y, clean=None, corrupted=(), splits=SPLITS, **options):
     options = {"has_joint": True} | options
     clean = rows_of() if clean is None else clean
-    return fit_base_models(
-        TASK, clean, list(corrupted), y, np.ones(N), splits, **options
-    )
+    everything = [clean, *corrupted]
+    return CrossFitter(TASK, everything, y, np.ones(N), splits, **options).fit()
 
 
 def test_evidence_has_an_axis_for_each_source_and_model():

@@ -138,7 +138,7 @@ def test_held_out_stage_that_was_killed_begins_with_trained_networks(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(learn, "fit_base_models", fail)
+        patch.setattr(learn, "CrossFitter", fail)
         with pytest.raises(Killed):
             model.fit(X, y)
     assert len(list(tmp_path.iterdir())) == 2

@@ -1,4 +1,4 @@
-"""Batch after batch: base models and densities go on, and no row is kept.
+"""Incremental learning: base models go on with a further batch, and no row is kept.
 
 References
 ----------
@@ -9,7 +9,6 @@ estimated from the rows at hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,17 +18,11 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from sklearn.base import clone
 
-from skfusion.evidence.base_models import LinearModel, Task
+from skfusion.evidence.base_models import LinearModel, Reduced, TableModel, Task
+from skfusion.evidence.crossfit import BaseModels, CrossFitter
 from skfusion.training.links import Link, Sigmoid, Softmax
 
-__all__ = [
-    "Bag",
-    "joined_linear",
-    "joined_models",
-    "unfitted",
-    "update_linear",
-    "with_prior",
-]
+__all__ = ["Bag", "IncrementalFitter", "update_linear"]
 
 #: Batches whose trees, and models of a user's own, are kept.
 N_TABLES = 5
@@ -145,34 +138,79 @@ def _potential(link: Link, z: NDArray[np.float64]) -> NDArray[np.float64]:
     return 0.5 * (z**2).sum(axis=1)
 
 
-def joined_models(before: Any, model: Any, share: float) -> Any:
+# ---------------------------------------------------------------- all base models
+
+
+class IncrementalFitter(CrossFitter):
+    """Lets base models go on with the rows of a further batch.
+
+    Linear models go on from their coefficients, trees and a user's own models of the
+    batch join those of the batches before.
+
+    Parameters
+    ----------
+    former : BaseModels, that go on; they stay as they are
+    share : float
+        Of all rows so far, those of the batch.
+    *rows, **options
+        What `CrossFitter` is given.
+    """
+
+    def __init__(
+        self, former: BaseModels, share: float, *rows: Any, **options: Any
+    ) -> None:
+        super().__init__(*rows, **options)
+        self.former, self.share = former, share
+
+    def _names(self) -> tuple[str, ...]:
+        return self.former.names
+
+    def _reduced(self) -> list[Reduced]:
+        return self.former.reduced
+
+    def _fit_linear(
+        self, x: Any, s: int, at: NDArray[np.intp], only: slice
+    ) -> list[LinearModel]:
+        before, parts = None, self.former.joint_linear
+        if s < self.M:
+            before = self.former.linear[s]
+        elif parts is not None:
+            before = LinearModel.joined(parts)
+        if before is None:
+            return super()._fit_linear(x, s, at, only)
+        task, y, w = self.task, self.y[at], self.w[at]
+        # The same log-probabilities, as evidence beyond other class shares.
+        shift = task.link.centre(self.former.task.log_prior - task.log_prior)
+        before = before._replace(bias=before.bias + shift)
+        return [update_linear(task, before, x[at], y, w, self.share)]
+
+    def _estimators(self, models: BaseModels, s: int) -> list[tuple[str, Any]]:
+        tables = self.former.tables[s].items()
+        return [(name, _unfitted(table.model)) for name, table in tables]
+
+    def _fit_table(
+        self, models: BaseModels, s: int, name: str, estimator: Any, at: NDArray[Any]
+    ) -> TableModel:
+        found = super()._fit_table(models, s, name, estimator, at)
+        model = self.former.tables[s][name].model
+        if found is not None:
+            model = _joined(model, found.model, self.share)
+        return TableModel(self.task, model)
+
+
+def _joined(before: Any, model: Any, share: float) -> Any:
     """What a `TableModel` holds, and what it would hold of a further batch."""
     if isinstance(before, list):  # one a label
         pairs = zip(before, model, strict=True)
-        return [joined_models(old, new, share) for old, new in pairs]
+        return [_joined(old, new, share) for old, new in pairs]
     if before is None or model is None:
         return model if before is None else before
     bag = before if isinstance(before, Bag) else Bag([before], [1.0])
     return bag.joined(model, share)
 
 
-def unfitted(model: Any) -> Any:
+def _unfitted(model: Any) -> Any:
     """A clone of what a `TableModel` holds."""
     if isinstance(model, list):
         model = next(each for each in model if each is not None)
     return clone(model.models[-1] if isinstance(model, Bag) else model)
-
-
-def joined_linear(parts: Sequence[LinearModel]) -> LinearModel:
-    """The linear model of all features together, from its parts."""
-    return LinearModel(
-        np.concatenate([part.coef for part in parts]),
-        np.concatenate([part.center for part in parts]),
-        np.sum([part.bias for part in parts], axis=0),
-    )
-
-
-def with_prior(model: LinearModel, before: Task, task: Task) -> LinearModel:
-    """The same log-probabilities, as evidence beyond other class shares."""
-    shift = task.link.centre(before.log_prior - task.log_prior)
-    return model._replace(bias=model.bias + shift)
