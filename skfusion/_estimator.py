@@ -4,164 +4,46 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import warnings
 from abc import ABC, abstractmethod
-from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_array, check_random_state
+from sklearn.base import clone
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from skfusion import balance as balance_strategies
-from skfusion import fusion as fusion_rules
 from skfusion._callbacks import Callbacks
 from skfusion._card import TrainingRows, versions
-from skfusion._defaults import (
-    automatic_batch_size,
-    automatic_corruption,
-    automatic_folds,
-)
+from skfusion._defaults import automatic_folds
 from skfusion._diagram import diagram
-from skfusion._sklearn import (
-    Interval,
-    StrOptions,
-    VisualBlock,
-    fit_context,
-    with_callbacks,
-)
+from skfusion._parameters import FUSIONS, Parameters
+from skfusion._sklearn import VisualBlock, fit_context, with_callbacks
 from skfusion._validation import check_groups, check_weights, is_numeric
-from skfusion.balance.base import Balance
 from skfusion.batch import ModalityBatch
-from skfusion.corruption import Corruption, Plans
+from skfusion.corruption import Corruption
 from skfusion.evidence.learn import Learned, learn
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
-from skfusion.fusion.base import Fusion
 from skfusion.modalities.columns import object_rows, take_rows
 from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
-from skfusion.training.checkpoint import check_checkpoint
 from skfusion.training.folds import NetworkPlan, forget_checkpoints
 from skfusion.training.splits import Split, distinct_rows, split_rows
 from skfusion.training.tasks import FoldTask
-from skfusion.training.trainer import (
-    Recipe,
-    check_callbacks,
-    one_thread,
-    resolve_device,
-)
+from skfusion.training.trainer import one_thread
 
 __all__ = ["BaseFusion"]
 
-FUSIONS: dict[str, type[Fusion]] = {
-    name.removesuffix("Fusion").lower(): getattr(fusion_rules, name)
-    for name in fusion_rules.__all__
-    if name != "Fusion"
-}
-BALANCES: dict[str, type[Balance]] = {
-    strategy.short_name: strategy
-    for name in balance_strategies.__all__
-    if (strategy := getattr(balance_strategies, name)) is not Balance
-}
 
-
-class BaseFusion(Callbacks, BaseEstimator, ABC):
+class BaseFusion(Callbacks, Parameters, ABC):
     """Base of `FusionClassifier` and `FusionRegressor`."""
 
     _model: EvidenceModel | NetworkModel
     modality_names_: tuple[str, ...]
-
-    _parameter_constraints: dict[str, list[Any]] = {
-        "modalities": [ModalityTransformer, list, tuple, None],
-        "fusion": [StrOptions(set(FUSIONS)), Fusion],
-        "base_models": [StrOptions({"auto"}), list, tuple, None],
-        "corruption": [StrOptions({"auto"}), Corruption, None],
-        "balance": [StrOptions(set(BALANCES)), Balance, None],
-        "n_folds": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "d_model": [Interval(Integral, 4, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_epochs": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "n_jobs": [Integral, None],
-        "device": [str],
-        "callbacks": [list, None],
-        "checkpoint": [str, os.PathLike, None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
-
-    def __init__(
-        self,
-        modalities: ModalityTransformer | list[Any] | None = None,
-        *,
-        fusion: str | Fusion = "adaptive",
-        base_models: str | list[tuple[str, Any]] | None = "auto",
-        corruption: str | Corruption | None = "auto",
-        balance: str | Balance | None = None,
-        n_folds: int | str = "auto",
-        d_model: int = 64,
-        dropout: float = 0.25,
-        max_epochs: int | str = "auto",
-        batch_size: int | str = "auto",
-        lr: float = 6e-3,
-        weight_decay: float = 1e-2,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 16,
-        warm_start: bool = False,
-        n_jobs: int | None = None,
-        device: str = "auto",
-        callbacks: list[Any] | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.modalities = modalities
-        self.fusion = fusion
-        self.base_models = base_models
-        self.corruption = corruption
-        self.balance = balance
-        self.n_folds = n_folds
-        self.d_model = d_model
-        self.dropout = dropout
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.n_jobs = n_jobs
-        self.device = device
-        self.callbacks = callbacks
-        self.checkpoint = checkpoint
-        self.random_state = random_state
-        self.verbose = verbose
-
-    # ------------------------------------------------------------ what subclasses say
-
-    @abstractmethod
-    def _check_y(self, y: Any) -> NDArray[Any]:
-        """Validate the target, without encoding it."""
 
     @abstractmethod
     def _encode_target(
@@ -176,31 +58,6 @@ class BaseFusion(Callbacks, BaseEstimator, ABC):
         prior : Tensor (C,)
         weight : ndarray (n_samples,), with those of classes, 1 on average
         """
-
-    # ------------------------------------------------------------ parameters
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters; those of a part are written ``part__parameter``.
-
-        A part that is given by its short name (``fusion="adaptive"``) is replaced by
-        its spec first, so that ``fusion__n_heads`` can be searched, and a list of
-        modalities by a `ModalityTransformer` of it.
-        """
-        if any(key.startswith("modalities__") for key in params):
-            named = params.get("modalities", self.modalities)
-            if named is None:
-                raise ValueError(
-                    "With modalities=None the modalities are found in fit, and have no "
-                    "parameters before. Name them: modalities=[(name, ...), ...]."
-                )
-            if isinstance(named, list | tuple):
-                params["modalities"] = ModalityTransformer(list(named))
-        for part, specs in (("fusion", FUSIONS), ("balance", BALANCES)):
-            nested = any(key.startswith(f"{part}__") for key in params)
-            given = params.get(part, getattr(self, part))
-            if nested and isinstance(given, str):
-                params[part] = specs[given]()
-        return super().set_params(**params)
 
     # ------------------------------------------------------------ fit
 
@@ -234,9 +91,12 @@ class BaseFusion(Callbacks, BaseEstimator, ABC):
                 f"{type(self).__name__} requires y to be passed, but the target y is "
                 "None."
             )
-        fresh = object.__new__(type(self))
-        fresh.__dict__.update(self.__dict__)
-        fresh._fit(X, y, sample_weight, groups)
+        return self._all_or_nothing("_fit", X, y, sample_weight, groups)
+
+    def _all_or_nothing(self, steps: str, *given: Any) -> Self:
+        """Run steps of learning on a copy, and take what came of them when all is."""
+        fresh = copy.copy(self)
+        getattr(fresh, steps)(*given)
         self.__dict__.update(fresh.__dict__)
         return self
 
@@ -268,7 +128,7 @@ class BaseFusion(Callbacks, BaseEstimator, ABC):
         target, prior, weights = self._encode_target(y[distinct.rows], distinct.weight)
         splits = self._splits(batch, target, seed, distinct.group)
         learned = Learned(batch, target, weights, prior, splits)
-        start = self._model.networks if again and hasattr(self, "_model") else None
+        start = self._model.networks if again else None
         tasks = self._tasks(X, y, weight, batch, distinct, len(splits))
         with one_thread(), tasks as folds:
             plan = self._network_plan(learned, rule, seed)
@@ -324,15 +184,6 @@ class BaseFusion(Callbacks, BaseEstimator, ABC):
             X, y, weight = take_rows(X, used), y[used], weight[used]
             groups = None if groups is None else groups[used]
         return X, y, weight, groups
-
-    def _check_parameters(self) -> tuple[Fusion, int]:
-        """The fusion rule, and a seed; what nothing can be learned with is refused."""
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        rule = self._rule()
-        resolve_device(self.device)
-        check_callbacks(self.callbacks)
-        check_checkpoint(self.checkpoint, self.random_state)
-        return rule, int(seed)
 
     def _check_X(self, X: Any, *, reset: bool) -> Any:
         """Validate what can be said before the modalities look at their columns."""
@@ -402,61 +253,6 @@ class BaseFusion(Callbacks, BaseEstimator, ABC):
             link=self._link,
             group=group,
         )
-
-    def _network_plan(self, learned: Learned, rule: Fusion, seed: int) -> NetworkPlan:
-        """How the network of every fold is built and trained."""
-        return NetworkPlan(
-            rule,
-            learned.prior,
-            self.d_model,
-            self.dropout,
-            self._recipe(learned),
-            self.early_stopping,
-            self._link,
-            seed,
-        )
-
-    def _recipe(self, learned: Learned) -> Recipe:
-        """Resolve what is "auto", by the number of training rows."""
-        n = len(learned.splits[0][0])
-        batch_size = automatic_batch_size(n)
-        if not isinstance(self.batch_size, str):
-            batch_size = self.batch_size
-        several = len(learned.batch.names) > 1
-        corruption: Plans | None = None
-        if several and self.corruption is not None:
-            corruption = automatic_corruption(n)
-            if not isinstance(self.corruption, str):
-                corruption = self.corruption
-                corruption._validate_params()
-        strategy = self._strategy()
-        return Recipe(
-            max_epochs=None if isinstance(self.max_epochs, str) else self.max_epochs,
-            batch_size=min(batch_size, n),
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            n_iter_no_change=self.n_iter_no_change,
-            corruption=corruption,
-            device=resolve_device(self.device),
-            callbacks=[copy.deepcopy(c) for c in self.callbacks or ()],
-            verbose=int(self.verbose),
-            balance=strategy.build(self._names) if strategy and several else None,
-            checkpoint=self.checkpoint,
-        )
-
-    def _rule(self) -> Fusion:
-        rule = self.fusion
-        rule = FUSIONS[rule]() if isinstance(rule, str) else clone(rule)
-        rule._validate_params()
-        return rule
-
-    def _strategy(self) -> Balance | None:
-        if self.balance is None:
-            return None
-        given = self.balance
-        strategy = BALANCES[given]() if isinstance(given, str) else clone(given)
-        strategy._validate_params()
-        return strategy
 
     # ------------------------------------------------------------ predict, explain
 

@@ -8,7 +8,6 @@ former ones. No row is kept.
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import abstractmethod
 from typing import Any, Self
@@ -54,14 +53,10 @@ class PartialFit(BaseFusion):
         """
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
-        """A first fit, or one more batch; all or nothing."""
-        fresh = copy.copy(self)
-        if fresh.__sklearn_is_fitted__():
-            fresh._fit_more(X, y, sample_weight)
-        else:
-            fresh._fit(X, y, sample_weight, None)
-        self.__dict__.update(fresh.__dict__)
-        return self
+        """A first fit, or one more batch."""
+        if self.__sklearn_is_fitted__():
+            return self._all_or_nothing("_fit_more", X, y, sample_weight)
+        return self._all_or_nothing("_fit", X, y, sample_weight, None)
 
     @with_callbacks
     def _fit_more(self, X: Any, y: Any, sample_weight: Any) -> None:

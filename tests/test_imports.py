@@ -23,7 +23,7 @@ FLOORS = [
     {"_callbacks"},
     {"_warm_start"},
     {"_card", "_diagram"},
-    {"_explanations"},
+    {"_explanations", "_parameters"},
     {"evidence"},
     {"training"},
     {"modalities", "fusion", "balance"},
