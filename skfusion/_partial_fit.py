@@ -22,12 +22,11 @@ from skfusion._card import TrainingRows, versions
 from skfusion._defaults import automatic_folds, batch_recipe
 from skfusion._estimator import BaseFusion
 from skfusion._sklearn import with_callbacks
-from skfusion._validation import shorten
 from skfusion.evidence.learn import Learned
 from skfusion.training.splits import Split, distinct_rows, split_rows
 from skfusion.training.trainer import one_thread
 
-__all__ = ["PartialFit", "announced"]
+__all__ = ["PartialFit"]
 
 
 class PartialFit(BaseFusion):
@@ -107,39 +106,6 @@ class PartialFit(BaseFusion):
             seed=seed,
             link=self._link,
         )
-
-
-def announced(
-    y: NDArray[Any], classes: NDArray[Any] | None, former: NDArray[Any] | None
-) -> NDArray[Any]:
-    """The classes of all batches: those named, and those of the batches before.
-
-    Parameters
-    ----------
-    y : ndarray (n,), or (n, L) of labels
-    classes : ndarray, what the user named
-    former : ndarray, what was named before
-    """
-    if classes is None and y.ndim == 2:
-        classes = np.arange(y.shape[-1])
-    known = former if classes is None else np.unique(classes)
-    if known is None:
-        raise ValueError(
-            "classes must be passed on the first call to partial_fit: all that any "
-            "batch may hold, such as np.unique(y) of all rows."
-        )
-    if former is not None and not np.array_equal(known, former):
-        raise ValueError(
-            "classes must be those of the first call to partial_fit, "
-            f"{shorten(former.tolist())}. Got {shorten(known.tolist())}."
-        )
-    unknown = y[~np.isin(y, known)] if y.ndim == 1 else y[:0]
-    if len(unknown):
-        raise ValueError(
-            f"y holds {shorten(unknown[0])}, which is none of the classes "
-            f"{shorten(known.tolist())}. Name all classes in the first call."
-        )
-    return known
 
 
 def _joined(

@@ -18,6 +18,7 @@ FLOORS = [
     {"inspection", "datasets"},
     {"skfusion"},
     {"classifier", "regressor", "persistence"},
+    {"_class_target"},
     {"_partial_fit"},
     {"_estimator"},
     {"_callbacks"},
