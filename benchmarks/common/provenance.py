@@ -4,16 +4,18 @@ import csv
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
+DOCS = ROOT / "docs" / "benchmarks"
 PACKAGES = ("numpy", "scikit-learn", "torch", "skorch")
 
 
@@ -54,6 +56,12 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         if is_new:
             writer.writeheader()
         writer.writerows(rows)
+
+
+def newest(path: Path, key: Sequence[str]) -> pd.DataFrame:
+    """Rows of a results file, the last of each key."""
+    rows = pd.read_csv(path, dtype={"commit": str, "code": str})
+    return rows.drop_duplicates([c for c in key if c in rows], keep="last")
 
 
 def machine() -> str:

@@ -28,7 +28,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from benchmarks.common.provenance import RESULTS, ROOT, append_rows, provenance
+from benchmarks.common.provenance import DOCS, RESULTS, append_rows, newest, provenance
 from benchmarks.common.text import csv_table, measured_with, write_fragments
 from skfusion import FusionRegressor
 
@@ -171,7 +171,8 @@ def table(rows: pd.DataFrame) -> str:
             for who in METHODS
         ]
         lines.append([target, str(n), *cells])
-    return csv_table(lines, ["target", "rows", *METHODS], stub=2)
+    text = csv_table(lines, ["target", "rows", *METHODS], stub=2)
+    return f"{text}\n\n{measured_with(rows)}."
 
 
 def main() -> None:
@@ -194,15 +195,11 @@ def main() -> None:
                     if found is not None:
                         row = source | about | {"who": who} | found
                         append_rows(options.output, [row])
-    rows = pd.read_csv(options.output, dtype={"commit": str, "code": str})
-    rows = rows.drop_duplicates(KEY, keep="last")
+    rows = newest(options.output, KEY)
     print(means(rows).round(3).to_string())
     if options.output == RESULTS / "heavy_tails.csv":
         write_fragments(
-            "benchmarks.compare.heavy_tails",
-            ROOT / "docs" / "benchmarks",
-            {"heavy_tails": lambda rows: f"{table(rows)}\n\n{measured_with(rows)}."},
-            rows,
+            "benchmarks.compare.heavy_tails", DOCS, {"heavy_tails": table}, rows
         )
 
 

@@ -21,7 +21,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-from benchmarks.common.provenance import RESULTS, ROOT, append_rows, origin
+from benchmarks.common.provenance import DOCS, RESULTS, append_rows, newest, origin
 from benchmarks.common.tasks import TASKS, load
 from benchmarks.common.text import NOTHING, frame_table, shown, write_fragments
 from benchmarks.compare.fit import scores
@@ -225,11 +225,9 @@ def main() -> None:
             print(
                 task, {r["without"]: r["log_loss"] or r["R2"] for r in rows}, flush=True
             )
-    rows = pd.read_csv(args.output)
-    last = rows.drop_duplicates(["task", "without"], keep="last")
+    last = newest(args.output, ["task", "without"])
     fragments = {"held_out": part_table, "held_out_tasks": task_table}
-    folder = ROOT / "docs" / "benchmarks"
-    write_fragments("benchmarks.compare.held_out --report", folder, fragments, last)
+    write_fragments("benchmarks.compare.held_out --report", DOCS, fragments, last)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from benchmarks.common.provenance import RESULTS, ROOT, append_rows, provenance
+from benchmarks.common.provenance import DOCS, RESULTS, append_rows, newest, provenance
 from benchmarks.common.text import csv_table, measured_with, write_fragments
 from skfusion import FusionClassifier
 from skfusion.datasets import load_clothing_reviews
@@ -150,7 +150,7 @@ def table(rows: pd.DataFrame) -> str:
         for (name, n, who), line in found.iterrows()
     ]
     header = ["rows", "method", *(title for title, _ in SCORES.values())]
-    return csv_table(lines, header, stub=2)
+    return f"{csv_table(lines, header, stub=2)}\n\n{measured_with(rows)}."
 
 
 def main() -> None:
@@ -170,15 +170,12 @@ def main() -> None:
             for who, make in METHODS.items():
                 found = measure(data, make(data, seed))
                 append_rows(options.output, [source | about | {"who": who} | found])
-    rows = pd.read_csv(options.output, dtype={"commit": str, "code": str})
-    rows = rows.drop_duplicates(KEY, keep="last")
+    rows = newest(options.output, KEY)
     print(means(rows).to_string())
-    write_fragments(
-        "benchmarks.compare.multilabel",
-        ROOT / "docs" / "benchmarks",
-        {"multilabel": lambda rows: f"{table(rows)}\n\n{measured_with(rows)}."},
-        rows,
-    )
+    if options.output == RESULTS / "multilabel.csv":
+        write_fragments(
+            "benchmarks.compare.multilabel", DOCS, {"multilabel": table}, rows
+        )
 
 
 if __name__ == "__main__":

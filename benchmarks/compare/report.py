@@ -10,7 +10,7 @@ and the same rows always give the same files.
 import argparse
 from pathlib import Path
 
-from benchmarks.common.provenance import RESULTS, ROOT
+from benchmarks.common.provenance import DOCS, RESULTS
 from benchmarks.common.text import write_fragments
 from benchmarks.compare.report_pictures import PICTURES
 from benchmarks.compare.report_rows import read
@@ -21,7 +21,7 @@ def main() -> None:
     """Read the rows, write tables and pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=RESULTS / "compare.csv")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks")
+    parser.add_argument("--output", type=Path, default=DOCS)
     args = parser.parse_args()
     results = read(args.results)
     write_fragments("benchmarks.compare.report", args.output, FRAGMENTS, results)

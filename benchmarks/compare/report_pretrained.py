@@ -5,7 +5,7 @@ python -m benchmarks.compare.report_pretrained
 
 import pandas as pd
 
-from benchmarks.common.provenance import RESULTS, ROOT
+from benchmarks.common.provenance import DOCS, RESULTS, newest
 from benchmarks.common.text import csv_table, measured_with, write_fragments
 
 #: Column of the results, its title and its format.
@@ -17,13 +17,6 @@ SCORES = [
     ("RMSE", "RMSE", ".3f"),
     ("cpu_seconds", "CPU-s", ".0f"),
 ]
-
-
-def newest(name: str) -> pd.DataFrame:
-    """The newest row of each task, split and method."""
-    rows = pd.read_csv(RESULTS / name, dtype={"commit": str, "code": str})
-    key = [column for column in ("task", "split", "method") if column in rows]
-    return rows.drop_duplicates(key, keep="last").sort_values("task", kind="stable")
 
 
 def table(rows: pd.DataFrame) -> str:
@@ -41,12 +34,10 @@ def table(rows: pd.DataFrame) -> str:
 def main() -> None:
     """Write docs/benchmarks/pretrained.txt and pretrained_media.txt."""
     for name in ("pretrained", "pretrained_media"):
-        write_fragments(
-            "benchmarks.compare.report_pretrained",
-            ROOT / "docs" / "benchmarks",
-            {name: table},
-            newest(f"{name}.csv"),
-        )
+        rows = newest(RESULTS / f"{name}.csv", ["task", "split", "method"])
+        rows = rows.sort_values("task", kind="stable")
+        module = "benchmarks.compare.report_pretrained"
+        write_fragments(module, DOCS, {name: table}, rows)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ counts.
 
 import pandas as pd
 
-from benchmarks.common.provenance import RESULTS, ROOT
+from benchmarks.common.provenance import DOCS, RESULTS, newest
 from benchmarks.common.text import frame_table, write_fragments
 from benchmarks.headline.table import TASKS, summary
 
 
 def table(rows: pd.DataFrame) -> str:
     """The newest figures, those that miss their target in bold."""
-    rows = rows.drop_duplicates(["task", "seed", "measure"], keep="last")
     found = summary(rows, list(TASKS))
     missed = found["met"] == "MISSED"
     found.loc[missed, "mean"] = "**" + found.loc[missed, "mean"] + "**"
@@ -27,9 +26,8 @@ def table(rows: pd.DataFrame) -> str:
 
 def main() -> None:
     """Read the rows, write the table."""
-    rows = pd.read_csv(RESULTS / "headline.csv", dtype={"code": str})
-    folder = ROOT / "docs" / "benchmarks"
-    write_fragments("benchmarks.headline.report", folder, {"headline": table}, rows)
+    rows = newest(RESULTS / "headline.csv", ["task", "seed", "measure"])
+    write_fragments("benchmarks.headline.report", DOCS, {"headline": table}, rows)
 
 
 if __name__ == "__main__":

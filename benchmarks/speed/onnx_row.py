@@ -19,18 +19,10 @@ from typing import Any
 import onnxruntime
 import torch
 
+from benchmarks.speed.checkpoint import TRIPLES
 from skfusion import FusionClassifier, export_onnx, onnx_inputs
 from skfusion.datasets import load_clothing_reviews
 
-TRIPLES = [
-    ("title", "text", "Title"),
-    ("review", "text", "Review Text"),
-    (
-        "facts",
-        "tabular",
-        ["Age", "Positive Feedback Count", "Division Name", "Department Name"],
-    ),
-]
 N_TIMED = 200
 
 
