@@ -16,7 +16,14 @@ from skfusion._validation import shorten
 from skfusion.modalities.intervals import quarters
 from skfusion.modalities.pretrained import Pretrained
 
-__all__ = ["as_module", "evaluated", "load_transformer", "options_of", "vectors"]
+__all__ = [
+    "as_module",
+    "evaluated",
+    "load_transformer",
+    "options_of",
+    "vectors",
+    "without_progress_bar",
+]
 
 #: Layers that are read of a model of transformers. Measured with EfficientNet-Lite0 on
 #: photographs: log-loss .44 with the ends of four stages, .50 with the last map.
@@ -153,15 +160,27 @@ def load_transformer(spec: Pretrained, name: str) -> Any:
     from transformers import AutoModel
     from transformers.utils import logging
 
-    shows, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
+    verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        model = AutoModel.from_pretrained(
-            name, revision=spec.revision, local_files_only=spec.local_files_only
-        )
+        with without_progress_bar():
+            model = AutoModel.from_pretrained(
+                name, revision=spec.revision, local_files_only=spec.local_files_only
+            )
     finally:
         logging.set_verbosity(verbosity)
+    return model.to(spec.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+@contextmanager
+def without_progress_bar() -> Iterator[None]:
+    """Let transformers load a model without a progress bar of its own."""
+    from transformers.utils import logging
+
+    shows = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
         if shows:
             logging.enable_progress_bar()
-    return model.to(spec.device or ("cuda" if torch.cuda.is_available() else "cpu"))

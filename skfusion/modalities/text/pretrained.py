@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skfusion.modalities.frozen import evaluated
+from skfusion.modalities.frozen import evaluated, without_progress_bar
 from skfusion.modalities.pretrained import Pretrained
 
 __all__ = ["PretrainedText"]
@@ -111,20 +111,14 @@ class PretrainedText(Pretrained):
 
     def _load(self, name: str) -> Any:
         from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
 
-        shows = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-        try:
+        with without_progress_bar():
             return SentenceTransformer(
                 name,
                 device=self.device,
                 revision=self.revision,
                 local_files_only=self.local_files_only,
             )
-        finally:
-            if shows:
-                logging.enable_progress_bar()
 
     def _encode(self, model: Any, cells: Sequence[Any]) -> Any:
         if not hasattr(model, "encode"):
