@@ -28,6 +28,7 @@ from skfusion.evidence.base_models import (
     reads_as_is,
     trees,
 )
+from skfusion.training.splits import Split
 
 __all__ = [
     "BaseModels",
@@ -37,8 +38,6 @@ __all__ = [
     "features_of",
     "no_base_models",
 ]
-
-Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 #: Rows that trees and a user's own models need at least.
 MIN_TABLE_ROWS = 20
@@ -127,9 +126,9 @@ class BaseModels(NamedTuple):
             None if model is None else _where(present[:, m], model, x, exact)
             for m, (model, x) in enumerate(zip(self.linear, rows.features, strict=True))
         ]
-        for m, said in enumerate(linear):
-            if said is not None:
-                out[:, m, 0] = said
+        for m, evidence in enumerate(linear):
+            if evidence is not None:
+                out[:, m, 0] = evidence
         if self.joint_linear is not None:
             parts = zip(self.joint_linear, rows.features, strict=True)
             for m, (model, x) in enumerate(parts):
@@ -153,21 +152,16 @@ class BaseModels(NamedTuple):
         """What a base model reads of source s, in some rows."""
         M = len(features)
         if len(at) == features[0].shape[0]:
-            some, said = features, linear
+            some, of_rows = features, linear
         else:
             some = [x[at] for x in features]
-            said = [None if e is None else e[at] for e in linear]
-        if name == TREES:
-            return (
-                some[s]
-                if s < M
-                else columns_for_trees(self.task, some, self.reduced, said)
-            )
+            of_rows = [None if e is None else e[at] for e in linear]
         if s < M:
-            return self.reduced[s](some[s])
-        return np.concatenate(
-            [r(x) for r, x in zip(self.reduced, some, strict=True)], axis=1
-        )
+            return some[s] if name == TREES else self.reduced[s](some[s])
+        if name == TREES:
+            return columns_for_trees(self.task, some, self.reduced, of_rows)
+        parts = [r(x) for r, x in zip(self.reduced, some, strict=True)]
+        return np.concatenate(parts, axis=1)
 
 
 def _where(
@@ -248,7 +242,9 @@ class CrossFitter:
         self._held = [np.full((n, S, len(names), C), np.nan) for _ in copies]
         self._additive = [np.zeros((n, M, C)) for _ in copies]
         # What linear models say of rows that they did not learn from, as trees read it.
-        self._said: list[list[NDArray[np.float64] | None]] = [[] for _ in copies]
+        self._linear_evidence: list[list[NDArray[np.float64] | None]] = [
+            [] for _ in copies
+        ]
         linear = [self._linear_of_modality(m) for m in range(M)]
         joint_linear = self._joint_linear() if M > 1 else None
         models = BaseModels(self.task, names, linear, joint_linear, [], self._reduced())
@@ -276,7 +272,7 @@ class CrossFitter:
         features = self.clean.features
         if s < self.M and not reads_as_is(features[s]):
             return list(self.own)
-        read = models._read(TREES, s, features, self._said[0], np.arange(1))
+        read = models._read(TREES, s, features, self._linear_evidence[0], np.arange(1))
         found = trees(self.task, self.n, read.shape[1])
         return [*([(TREES, found)] if found is not None else []), *self.own]
 
@@ -286,7 +282,7 @@ class CrossFitter:
         """One of these, fitted on some rows; None where it cannot be."""
         if len(at) < MIN_TABLE_ROWS:
             return None
-        x = models._read(name, s, self.clean.features, self._said[0], at)
+        x = models._read(name, s, self.clean.features, self._linear_evidence[0], at)
         return fit_table_model(self.task, estimator, x, self.y[at], self.w[at])
 
     # ------------------------------------------------------------ what is held out
@@ -307,22 +303,22 @@ class CrossFitter:
         x = self.clean.features[m]
         chosen = self._choose_strength(x, m)
         if chosen is None:
-            for everything in self._said:
+            for everything in self._linear_evidence:
                 everything.append(None)
             return None
         strength, models = chosen
         for i, at, model in self._held_out(m, models):
             features = self.everything[i].features[m]
             self._held[i][at, m, 0] = model.evidence(features[at])
-        said = [np.nan_to_num(held[:, m, 0]) for held in self._held]
+        evidence = [np.nan_to_num(held[:, m, 0]) for held in self._held]
         learned = self.clean.having(m, self.splits[0][0])
         if len(self.splits) == 1 < len(learned):  # of rows it learned from, two halves
             halves = KFold(2, shuffle=True, random_state=self.task.seed)
             for a, b in halves.split(learned):
                 half = self._fit_linear(x, m, learned[a], strength)
                 if half:
-                    said[0][learned[b]] = half[0].evidence(x[learned[b]])
-        for everything, own in zip(self._said, said, strict=True):
+                    evidence[0][learned[b]] = half[0].evidence(x[learned[b]])
+        for everything, own in zip(self._linear_evidence, evidence, strict=True):
             everything.append(own)
         return LinearModel.mean(models)
 
@@ -340,8 +336,9 @@ class CrossFitter:
                 return None
             all_models.append(models)
             at = self.clean.having(s, held)
-            said = [model.evidence(x[at]) + task.log_prior for model in models]
-            totals.append([(task.link.row_loss(e, y[at]) * w[at]).sum() for e in said])
+            logits = [model.evidence(x[at]) + task.log_prior for model in models]
+            losses = [task.link.row_loss(z, y[at]) for z in logits]
+            totals.append([(loss * w[at]).sum() for loss in losses])
         best = int(np.argmin(np.sum(totals, axis=0)))
         return slice(best, best + 1), [models[best] for models in all_models]
 
@@ -384,6 +381,6 @@ class CrossFitter:
         for i, at, model in self._held_out(s, fitted):
             if len(at):
                 features = self.everything[i].features
-                x = models._read(name, s, features, self._said[i], at)
+                x = models._read(name, s, features, self._linear_evidence[i], at)
                 self._held[i][at, s, k] = model.evidence(x)
         return fitted[0] if len(fitted) == 1 else fitted_on(np.arange(self.n))

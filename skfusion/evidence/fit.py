@@ -20,10 +20,9 @@ from skfusion.evidence.ood import fit_densities, ood_scores, update_densities
 from skfusion.evidence.outputs import EvidenceModel, network_evidence, speaking
 from skfusion.training.inference import Predicted
 from skfusion.training.links import Link
+from skfusion.training.splits import Split
 
 __all__ = ["fit_evidence", "go_on", "with_networks"]
-
-Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def with_networks(
@@ -52,12 +51,8 @@ def with_networks(
         n, S, _, C = base.shape
         full = np.concatenate([np.full((n, S, 1, C), np.nan), base], axis=2)
         for (_, at), outputs in zip(splits, predicted, strict=True):
-            full[at, :, 0] = network_evidence(
-                outputs[i],
-                everything[i].present[at],
-                S,
-                link=link,
-            )
+            present = everything[i].present[at]
+            full[at, :, 0] = network_evidence(outputs[i], present, S, link=link)
         out.append(full)
     return out
 
@@ -138,24 +133,15 @@ def _fit_trust(
     ood: Sequence[NDArray[np.float64]],
     y: NDArray[Any],
     weight: NDArray[np.float64],
-    former: EvidenceModel | None = None,
+    former: EvidenceModel | None,
 ) -> tuple[Mix, Gate]:
     """Mixing step and gate of held-out rows: clean ones, then each corrupted copy."""
-    options: dict[str, Any] = {"link": task.link}
-    mix = fit_mix(
-        evidence[0],
-        y,
-        weight,
-        task.log_prior,
-        former=None if former is None else former.mix,
-        **options,
-    )
+    log_prior, link, copies = task.log_prior, task.link, len(evidence)
+    known = None if former is None else former.mix
+    mix = fit_mix(evidence[0], y, weight, log_prior, link=link, former=known)
     mixed = np.concatenate([mix(e) for e in evidence])
     present = np.concatenate([speaking(e) for e in evidence])
-    features = gate_features(
-        mixed, np.concatenate(ood), present, task.log_prior, **options
-    )
-    copies = len(evidence)
+    features = gate_features(mixed, np.concatenate(ood), present, log_prior, link=link)
     gate = fit_gate(
         mixed,
         np.concatenate(additive),
@@ -163,10 +149,10 @@ def _fit_trust(
         present,
         np.concatenate([y] * copies),
         np.tile(weight, copies),
-        task.log_prior,
+        log_prior,
         n_clean=len(y),
+        link=link,
         former=None if former is None else former.gate,
-        **options,
     )
     return mix, gate
 

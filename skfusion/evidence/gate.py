@@ -191,8 +191,8 @@ def fit_gate(
     former : Gate, optional
         The centre of the prior, for rows of a further batch.
     """
-    n, S, G = features.shape
-    M, C = linear.shape[1:]
+    n, S, _ = features.shape
+    M = linear.shape[1]
     clean = slice(n_clean)
     mean, sd = _moments(features[clean], present[clean] * weight[clean, None])
     limit = _limits(evidence[clean], present[clean])
@@ -203,27 +203,20 @@ def fit_gate(
         linear_limit = np.maximum(linear_limit, former.linear_limit)
     E = evidence * cut(evidence, limit)[..., None]
     L = linear * cut(linear, linear_limit)[..., None]
-    bias0 = np.full(S, LOG_TRUST)
-    bias0[M:] = LOG_JOINT_TRUST
-    coef0 = np.zeros((S, G))
     w = weight.astype(np.float64).copy()
-    if n > n_clean:  # without corrupted rows, only the rows say what the unusual means
-        coef0[:, -N_SCORES:] = OOD_COEF[link.is_classification] / N_SCORES
+    if n > n_clean:
         share = CORRUPTED_WEIGHT[link.is_classification]
         w[n_clean:] *= share * w[clean].sum() / w[n_clean:].sum()
-    spread = np.full(G, COEF_SD)
+    prior = _prior_means(features, linear, n_clean, link, former)
+    spread = np.full(features.shape[2], COEF_SD)
     spread[-N_SCORES:] = OOD_COEF_SD
-    scale0 = np.array([LINEAR_SCALE if np.any(linear) else 0.0])
-    if former is not None:
-        bias0, coef0 = former.bias, former.coef
-        scale0 = np.array([former.linear_scale])
-    start = (np.exp(bias0)[:, None] * E[clean]).sum(axis=1)
+    start = (np.exp(prior[0])[:, None] * E[clean]).sum(axis=1)
     loss = held_out_loss(y, log_prior, start, w[clean], link)
     own, added, x, here, rows = (
         torch.from_numpy(np.ascontiguousarray(a, dtype=np.float64))
         for a in (E, L, standardise(features, mean, sd), present, w)
     )
-    b0, theta0, sd0, k0 = (torch.from_numpy(a) for a in (bias0, coef0, spread, scale0))
+    b0, theta0, k0, sd0 = map(torch.from_numpy, (*prior, spread))
 
     def sums(
         b: torch.Tensor, theta: torch.Tensor, k: torch.Tensor
@@ -247,28 +240,53 @@ def fit_gate(
         away = away + ((k - k0) / LINEAR_SCALE_SD).square().sum()
         return ((each * rows).sum() + 0.5 * away) / rows.sum()
 
-    found = minimise(objective, bias0, coef0, scale0)
-    class_matrix = None if former is None else former.class_matrix
-    least = 3 if isinstance(link, Softmax) else 2  # B of fewer is a factor of trust
-    if link.is_classification and least <= C <= math.sqrt(n_clean / ROWS_PER_ENTRY):
-        loss = held_out_loss(y[clean], log_prior, start, w[clean], link)
-        total, _ = sums(*map(torch.from_numpy, found))
-        start = np.eye(C) if class_matrix is None else class_matrix
-        class_matrix = _fit_class_matrix(total[clean], loss, rows[clean], start)
-        class_matrix = link.centre(class_matrix.T).T  # so is what it gives
-    bias, coef, scale = found
+    bias, coef, scale = found = minimise(objective, *prior)
+    total, _ = sums(*map(torch.from_numpy, found))
+    class_matrix = _fit_class_matrix(
+        total[clean], y[clean], rows[clean], log_prior, link, former
+    )
     k = float(scale[0])
     return Gate(bias, coef, mean, sd, limit, linear_limit, k, class_matrix)
 
 
+def _prior_means(
+    features: NDArray[np.float64],
+    linear: NDArray[np.float64],
+    n_clean: int,
+    link: Link,
+    former: Gate | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Expected b (S,), theta (S, G) and k (1,), until rows say otherwise."""
+    if former is not None:
+        return former.bias, former.coef, np.array([former.linear_scale])
+    n, S, G = features.shape
+    bias, coef = np.full(S, LOG_TRUST), np.zeros((S, G))
+    bias[linear.shape[1] :] = LOG_JOINT_TRUST
+    if n > n_clean:  # without corrupted rows, only the rows say what the unusual means
+        coef[:, -N_SCORES:] = OOD_COEF[link.is_classification] / N_SCORES
+    return bias, coef, np.array([LINEAR_SCALE if np.any(linear) else 0.0])
+
+
 def _fit_class_matrix(
     total: torch.Tensor,
-    loss: Callable[[torch.Tensor], torch.Tensor],
+    y: NDArray[np.float64] | NDArray[np.int64],
     weight: torch.Tensor,
-    start: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Fit the matrix B of the sums (n, C) of clean rows, by a prior around `start`."""
+    log_prior: NDArray[np.float64],
+    link: Link,
+    former: Gate | None,
+) -> NDArray[np.float64] | None:
+    """Fit the matrix B of the sums (n, C) of clean rows, by a prior around a former B.
+
+    None where it is the identity; where rows are few, it stays what it was.
+    """
+    n, C = total.shape
+    start = None if former is None else former.class_matrix
+    least = 3 if isinstance(link, Softmax) else 2  # B of fewer is a factor of trust
+    if not link.is_classification or not least <= C <= math.sqrt(n / ROWS_PER_ENTRY):
+        return start
+    start = np.eye(C) if start is None else start
     same = torch.from_numpy(start)
+    loss = held_out_loss(y, log_prior, start, weight.numpy(), link)
 
     def objective(matrix: torch.Tensor) -> torch.Tensor:
         away = ((matrix - same) / CLASS_SD).square().sum()
@@ -276,7 +294,7 @@ def _fit_class_matrix(
         return ((each * weight).sum() + 0.5 * away) / weight.sum()
 
     (matrix,) = minimise(objective, start)
-    return matrix
+    return link.centre(matrix.T).T  # so is what it gives
 
 
 def _moments(

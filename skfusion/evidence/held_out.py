@@ -70,11 +70,11 @@ def of_networks(
     """Summary of what networks say of rows held out from them; None without any."""
     if not folds[0].predicted:
         return None
-    said = [fold.predicted[0] for fold in folds]
-    at = np.concatenate([held for _, held in splits[: len(folds)]])
+    clean = [fold.predicted[0] for fold in folds]
+    at = np.concatenate([held for _, held in splits])
     return summarise(
-        np.concatenate([p.logits for p in said]),
-        np.concatenate([p.weights for p in said]),
+        np.concatenate([p.logits for p in clean]),
+        np.concatenate([p.weights for p in clean]),
         None,
         y[at],
         row_weight[at],

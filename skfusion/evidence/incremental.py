@@ -52,8 +52,8 @@ class Bag(NamedTuple):
 
     def predict(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """Mean of the predictions."""
-        said = [model.predict(x) for model in self.models]
-        return np.asarray(np.average(said, axis=0, weights=self.shares))
+        each = [model.predict(x) for model in self.models]
+        return np.asarray(np.average(each, axis=0, weights=self.shares))
 
     def joined(self, model: Any, share: float) -> Bag:
         """With one more, without the oldest where they are many."""

@@ -83,13 +83,12 @@ def learn(
         Processes over which folds are spread.
     """
     batch, target, weight, prior, splits = learned
-    rule = plan.rule
     known = former if isinstance(former, EvidenceModel) else None
     held_out = len(splits[0][1]) > 0
-    adaptive = known is not None or (rule.learns_trust and held_out)
-    copies = []
-    if adaptive and held_out:
-        copies = _corrupted_copies(plan, batch, corruption)
+    adaptive = known is not None or (plan.rule.learns_trust and held_out)
+    copies = _corrupted_copies(
+        plan, batch, corruption if adaptive and held_out else None
+    )
     if former is not None:
         start = [_with_prior(network, prior) for network in former.networks]
     folds = train_folds(
@@ -105,33 +104,48 @@ def learn(
     )
     if former is not None and (len(folds) < len(splits) or folds[-1].interrupted):
         raise KeyboardInterrupt  # some have learned the batch, and some have not
-    networks = [fold.network for fold in folds]
-    if not adaptive:
-        alone = NetworkModel(
-            networks,
-            link=plan.link,
-            adds_evidence=rule.learns_trust,
+    # After Ctrl-C, the folds that are finished.
+    learned = learned._replace(splits=splits[: len(folds)])
+    if adaptive:
+        everything = [Rows.of(batch), *copies]
+        return folds, _evidence_model(
+            learned, plan, folds, everything, base_models, known, share
         )
-        alone.held_out = of_networks(
-            folds,
-            splits,
-            target.numpy(),
-            weight,
-            link=plan.link,
-        )
-        return folds, alone
-    splits, y = splits[: len(folds)], target.numpy()  # after Ctrl-C, the finished ones
+    model = NetworkModel(
+        [fold.network for fold in folds],
+        link=plan.link,
+        adds_evidence=plan.rule.learns_trust,
+    )
+    model.held_out = of_networks(
+        folds, learned.splits, target.numpy(), weight, link=plan.link
+    )
+    return folds, model
+
+
+def _evidence_model(
+    learned: Learned,
+    plan: NetworkPlan,
+    folds: Sequence[NetworkFold],
+    everything: Sequence[Rows],
+    base_models: Sequence[tuple[str, Any]] | None,
+    former: EvidenceModel | None,
+    share: float,
+) -> EvidenceModel:
+    """Fit base models beside the networks, and let held-out rows weigh them."""
+    _, target, weight, prior, splits = learned
+    networks, y = [fold.network for fold in folds], target.numpy()
+    held_out = len(splits[0][1]) > 0
     log_prior = prior.double().numpy()
     task = Task(plan.link, len(prior), log_prior, plan.seed % 2**31)
-    everything = [Rows.of(batch), *copies]
-    has_joint = len(batch.names) > 1 and getattr(rule, "joint", False) is not False
-    if base_models is None and (known is None or not known.base.names):
+    several = len(learned.batch.names) > 1
+    has_joint = several and getattr(plan.rule, "joint", False) is not False
+    if base_models is None and (former is None or not former.base.names):
         has_joint = has_joint and folds[0].predicted[0].joint is not None
         base, held, additive = no_base_models(task, everything, has_joint)
     else:
         fitter: Any = CrossFitter
-        if known is not None:
-            fitter = partial(IncrementalFitter, known.base, share)
+        if former is not None:
+            fitter = partial(IncrementalFitter, former.base, share)
         base, held, additive = fitter(
             task,
             everything,
@@ -141,16 +155,11 @@ def learn(
             own=base_models or (),
             has_joint=has_joint,
         ).fit()
-    if known is not None and not held_out:  # too few rows to say whom to trust
-        return folds, go_on(known, networks, base, everything[0], share)
-    evidence = with_networks(
-        held,
-        [fold.predicted for fold in folds],
-        splits,
-        everything,
-        link=plan.link,
-    )
-    return folds, fit_evidence(
+    if former is not None and not held_out:  # too few rows to say whom to trust
+        return go_on(former, networks, base, everything[0], share)
+    predicted = [fold.predicted for fold in folds]
+    evidence = with_networks(held, predicted, splits, everything, link=plan.link)
+    return fit_evidence(
         networks,
         base,
         evidence,
@@ -159,7 +168,7 @@ def learn(
         splits,
         y,
         weight,
-        former=known,
+        former=former,
         share=share,
     )
 

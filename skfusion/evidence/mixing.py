@@ -61,12 +61,12 @@ def fit_mix(
     start = Mix(even)(evidence)
     loss = held_out_loss(y, log_prior, start, weight, link)
     E = torch.from_numpy(np.nan_to_num(evidence))
-    said = torch.from_numpy(speaks.astype(np.float64))
+    there = torch.from_numpy(speaks.astype(np.float64))
     can, mean = torch.from_numpy(able), torch.from_numpy(even)
-    w = torch.from_numpy(weight)[:, None] * said.any(dim=-1)
+    w = torch.from_numpy(weight)[:, None] * there.any(dim=-1)
 
     def objective(raw: torch.Tensor) -> torch.Tensor:
-        share = said * (raw * can)
+        share = there * (raw * can)
         scale = (raw * can).sum(dim=-1) / share.sum(dim=-1).clamp_min(1e-9)
         mixed = torch.einsum("nskc,nsk->nsc", E, share * scale[..., None])
         away = ((raw - mean) * can).square().sum() / SHARE_SD**2

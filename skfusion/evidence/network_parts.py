@@ -37,18 +37,20 @@ def token_contributions(
             for output in run(network, batch)
         ]
         width = max(part.shape[1] for part in parts)
-        padded = [
-            np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0))) for part in parts
-        ]
-        total = padded_sum(total, np.concatenate(padded))
+        padded = np.concatenate([_padded(part, width) for part in parts])
+        total = padded_sum(total, padded)
     return link.centre(total) / len(networks)
 
 
 def padded_sum(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum of (n, T, C) whose T differ, the shorter one padded by 0."""
     width = max(a.shape[1], b.shape[1])
-    a, b = (np.pad(x, ((0, 0), (0, width - x.shape[1]), (0, 0))) for x in (a, b))
-    return a + b
+    return _padded(a, width) + _padded(b, width)
+
+
+def _padded(x: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Tokens (n, T, C), padded by 0 to (n, width, C)."""
+    return np.pad(x, ((0, 0), (0, width - x.shape[1]), (0, 0)))
 
 
 def joint_shapley(
@@ -61,13 +63,12 @@ def joint_shapley(
     present = batch.present
     n, M = present.shape
     subsets = [np.array(mask) for mask in itertools.product([False, True], repeat=M)]
-    said = joint_of_subset(network, batch, subsets)
-    said = [task.link.centre(e) for e in said]
+    joint = joint_of_subset(network, batch, subsets)
     value = {
-        tuple(mask): e * ((present & mask).sum(axis=1) >= 2)[:, None]
-        for mask, e in zip(subsets, said, strict=True)
+        tuple(mask): task.link.centre(e) * ((present & mask).sum(axis=1) >= 2)[:, None]
+        for mask, e in zip(subsets, joint, strict=True)
     }
-    out = np.zeros((n, M, said[0].shape[1]))
+    out = np.zeros((n, M, task.n_outputs))
     for mask in subsets:
         k = int(mask.sum())
         for m in np.flatnonzero(~mask):

@@ -21,11 +21,7 @@ from skfusion.evidence.network_parts import (
 )
 from skfusion.evidence.ood import Density, ood_scores
 from skfusion.network import FusionNetwork
-from skfusion.training.inference import (
-    Predicted,
-    double_copy,
-    predict,
-)
+from skfusion.training.inference import Predicted, double_copy, predict
 from skfusion.training.links import Link
 
 __all__ = [
@@ -77,8 +73,12 @@ def weights_of(
     """Shares of sizes, (n, M): even ones only where nobody says anything."""
     share = size * present
     total = share.sum(axis=1, keepdims=True)
-    even = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
-    return np.where(total > 1e-9, share / np.maximum(total, 1e-9), even)
+    return np.where(total > 1e-9, share / np.maximum(total, 1e-9), even_shares(present))
+
+
+def even_shares(present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The same share for each modality that is there, (n, M)."""
+    return present / np.maximum(present.sum(axis=1, keepdims=True), 1)
 
 
 def joint_share(
@@ -182,21 +182,14 @@ class EvidenceModel(Networks):
         evidence : ndarray (n, S, K, C), the networks first
         additive : ndarray (n, M, C)
         """
-        n, S, task = len(rows.batch), self.n_sources, self.base.task
-        said = np.mean(
-            [
-                network_evidence(
-                    predict(network, rows.batch),
-                    rows.present,
-                    S,
-                    link=task.link,
-                )
-                for network in self.networks_for(n)
-            ],
-            axis=0,
-        )
+        n, S, link = len(rows.batch), self.n_sources, self.base.task.link
+        each = [
+            network_evidence(predict(net, rows.batch), rows.present, S, link=link)
+            for net in self.networks_for(n)
+        ]
+        networks = np.mean(each, axis=0)[:, :, None]
         base, additive = self.base.evidence(rows, S, exact=self.exact(n))
-        return np.concatenate([said[:, :, None], base], axis=2), additive
+        return np.concatenate([networks, base], axis=2), additive
 
     def outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
         """What the model says of rows, its modalities in the networks' order."""
@@ -213,7 +206,7 @@ class EvidenceModel(Networks):
     ) -> Outputs:
         task, M = self.base.task, rows.present.shape[1]
         e, present = self.mix(evidence), rows.present
-        trust = self._trust(rows, evidence)
+        trust = self._trust(rows, e, speaking(evidence))
         own, linear = self.gate.factors(e, additive)
         parts = (trust * own)[..., None] * e
         contributions = parts[:, :M] + (trust[:, :M] * linear)[..., None] * additive
@@ -241,16 +234,13 @@ class EvidenceModel(Networks):
             trust[:, :M],
         )
 
-    def _trust(self, rows: Rows, evidence: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How far each source is believed, (n, S)."""
-        task, speaks, mixed = self.base.task, speaking(evidence), self.mix(evidence)
-        features = gate_features(
-            mixed,
-            ood_scores(self.densities, rows.batch, rows.features),
-            speaks,
-            task.log_prior,
-            link=task.link,
-        )
+    def _trust(
+        self, rows: Rows, mixed: NDArray[np.float64], speaks: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """How far each source is trusted, (n, S)."""
+        task = self.base.task
+        ood = ood_scores(self.densities, rows.batch, rows.features)
+        features = gate_features(mixed, ood, speaks, task.log_prior, link=task.link)
         return self.gate.trust(features, speaks)
 
     def _shared(
@@ -265,21 +255,13 @@ class EvidenceModel(Networks):
         same share in them; what the networks' joint part says of every subset of the
         modalities is asked.
         """
-        present = rows.present
-        n = len(present)
-        said = np.nan_to_num(evidence)
-        tables = np.einsum("nk,nkc->nc", share[:, 1:], said[:, 1:])
-        even = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
-        out = even[..., None] * tables[:, None]
+        known = np.nan_to_num(evidence)
+        tables = np.einsum("nk,nkc->nc", share[:, 1:], known[:, 1:])
+        out = even_shares(rows.present)[..., None] * tables[:, None]
         if not np.isnan(evidence[:, 0]).all():
-            values = np.mean(
-                [
-                    joint_shapley(network, rows.batch, self.base.task)
-                    for network in self.networks_for(n)
-                ],
-                axis=0,
-            )
-            out = out + share[:, 0, None, None] * values
+            networks = self.networks_for(len(evidence))
+            values = [joint_shapley(n, rows.batch, self.base.task) for n in networks]
+            out = out + share[:, 0, None, None] * np.mean(values, axis=0)
         return out
 
     def elements(
@@ -295,15 +277,15 @@ class EvidenceModel(Networks):
         out = self._outputs(rows, evidence, additive, "separate")
         shares = self.mix.shares_of(~np.isnan(evidence[..., 0]))  # (n, S, K)
         own, linear = self.gate.factors(self.mix(evidence), additive)
-        believed = out.trust[:, m] * own[:, m]
+        trust = out.trust[:, m] * own[:, m]
         networks, link = self.networks_for(len(batch)), self.base.task.link
         tokens = token_contributions(networks, batch, m, link=link)
-        values = (believed * shares[:, m, 0])[:, None, None] * tokens
+        values = (trust * shares[:, m, 0])[:, None, None] * tokens
         name = batch.names[m]
         modality, block = batch.modalities[name], batch.blocks[name]
         models: list[tuple[LinearModel | None, NDArray[np.float64]]] = []
         if self.base.names:
-            models.append((self.base.linear[m], believed * shares[:, m, 1]))
+            models.append((self.base.linear[m], trust * shares[:, m, 1]))
         if self.base.joint_linear is not None:
             models.append((self.base.joint_linear[m], out.trust[:, m] * linear[:, m]))
         for model, weight in models:
@@ -328,11 +310,7 @@ class NetworkModel(Networks):
     """
 
     def __init__(
-        self,
-        networks: list[FusionNetwork],
-        *,
-        link: Link,
-        adds_evidence: bool,
+        self, networks: list[FusionNetwork], *, link: Link, adds_evidence: bool
     ) -> None:
         super().__init__(networks)
         self.link = link
@@ -340,17 +318,16 @@ class NetworkModel(Networks):
 
     def outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
         """What the networks say of rows, their modalities in the networks' order."""
-        said = [predict(net, batch) for net in self.networks_for(len(batch))]
+        each = [predict(net, batch) for net in self.networks_for(len(batch))]
         logits, evidence, weights, contributions = (
-            np.mean([getattr(p, name) for p in said], axis=0)
+            np.mean([getattr(p, name) for p in each], axis=0)
             for name in ("logits", "evidence", "weights", "contributions")
         )
         prior = self.networks[0].prior.double().cpu().numpy()
         rest = logits - prior - contributions.sum(axis=1)
         if joint == "shared":
-            present = batch.present
-            even = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
-            contributions = contributions + even[..., None] * rest[:, None]
+            even = even_shares(batch.present)[..., None]
+            contributions = contributions + even * rest[:, None]
             rest = np.zeros_like(rest)
         own, joint_size = (
             self.link.size(added, logits) for added in (contributions, rest)

@@ -42,10 +42,9 @@ from skfusion.evidence.base_models import Task
 from skfusion.evidence.crossfit import CrossFitter, Rows
 from skfusion.evidence.fit import fit_evidence
 from skfusion.training.links import Identity
+from skfusion.training.splits import Split
 
 __all__ = ["OnScale", "TargetScale", "choose_scale"]
-
-Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 #: Largest distance from the median, in typical distances, of a target without heavy
 #: tails: of 100,000 normal values it is 4.5, of as many exponential ones 16.
@@ -142,10 +141,13 @@ class TargetScale(NamedTuple):
         return np.where(self.transformed, (self.value(z) - self.base) / z, self.sd)
 
     def calibrated(
-        self, said: NDArray[np.float64], z: NDArray[np.float64], w: NDArray[np.float64]
+        self,
+        predicted: NDArray[np.float64],
+        z: NDArray[np.float64],
+        w: NDArray[np.float64],
     ) -> TargetScale:
-        """With the residuals of held-out rows, of which `said` was predicted."""
-        r = self.spread * (z - said)
+        """With the residuals z - predicted of held-out rows."""
+        r = self.spread * (z - predicted)
         middle = _median(r, w)
         far = np.abs(r - middle)
         limit = RESIDUAL_LIMIT * MAD * _median(far, w, where=far > 0)
@@ -190,9 +192,9 @@ def choose_scale(
     splits: Sequence[Split],
     seed: int,
     *,
-    compare: bool = True,
+    compare: bool,
 ) -> TargetScale:
-    """Bend a target with heavy tails or not, as held-out rows say; and calibrate.
+    """Transform a target with heavy tails or not, as held-out rows say; calibrate.
 
     Parameters
     ----------
@@ -207,12 +209,12 @@ def choose_scale(
         return scale._replace(transformed=np.zeros_like(scale.transformed))
     task = Task(Identity(), z.shape[1], np.zeros(z.shape[1]), seed)
     rows, t = Rows.of(batch), scale.standardised(z)
-    said = _held_out(task, rows, z, w, splits)
-    found = scale.calibrated(said, z[at], w[at])
+    predicted = _held_out(task, rows, z, w, splits)
+    found = scale.calibrated(predicted, z[at], w[at])
     if not compare:
         return found
     plain = _held_out(task, rows, t, w, splits)
-    worse = (found.expected(said) - t[at]) ** 2 - (plain - t[at]) ** 2
+    worse = (found.expected(predicted) - t[at]) ** 2 - (plain - t[at]) ** 2
     return found._replace(transformed=scale.transformed & ~_clearly(worse, w[at]))
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
 from torch import Tensor
 
 from skfusion.batch import ModalityBatch
@@ -22,6 +21,7 @@ from skfusion.training.checkpoint import Checkpoint, checkpoint_files, forget
 from skfusion.training.data import BatchDataset
 from skfusion.training.inference import Predicted, predict, run
 from skfusion.training.links import Link
+from skfusion.training.splits import Split
 from skfusion.training.tasks import EpochTasks, FoldTask
 from skfusion.training.trainer import (
     Recipe,
@@ -38,8 +38,6 @@ __all__ = [
     "forget_checkpoints",
     "train_folds",
 ]
-
-Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 #: Rows from which it is learned what the columns of a table add on average: at most
 #: what goes through the network at once.

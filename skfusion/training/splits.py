@@ -20,7 +20,7 @@ from sklearn.model_selection import (
 from skfusion._rows import row_keys
 from skfusion.training.links import Link
 
-__all__ = ["DistinctRows", "distinct_rows", "split_rows"]
+__all__ = ["DistinctRows", "Split", "distinct_rows", "split_rows"]
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
