@@ -72,8 +72,8 @@ def automatic_epochs(
     n: int,
     batch_size: int,
     *,
-    wanted: Sequence[int | None] = (),
-    min_steps: int = 0,
+    wanted: Sequence[int | None],
+    min_steps: int,
 ) -> int:
     """Epochs over n rows.
 

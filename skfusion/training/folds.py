@@ -161,13 +161,11 @@ def train_folds(
     for f in range(len(splits)):
         try:
             fold = _train_fold(*arguments(f))
+            if fold.interrupted and (done or fold.history.empty):
+                raise KeyboardInterrupt
         except KeyboardInterrupt:
             if not done:
                 raise
-            break
-        if fold.interrupted and (done or fold.history.empty):
-            if not done:
-                raise KeyboardInterrupt
             break
         done.append(fold)
         if fold.interrupted:

@@ -69,10 +69,11 @@ def _like(inputs: dict[str, Tensor], parameter: Tensor) -> dict[str, Tensor]:
 def predict(network: FusionNetwork, batch: ModalityBatch) -> Predicted:
     """What a network says of rows."""
     outputs = list(run(network, batch))
+    has_joint = outputs[0].joint is not None
     return Predicted(
         _join([o.logits for o in outputs]),
         _join([o.evidence for o in outputs]),
-        None if outputs[0].joint is None else _join([_some(o.joint) for o in outputs]),
+        _join([o.joint for o in outputs if o.joint is not None]) if has_joint else None,
         _join([o.weights for o in outputs]),
         _join([o.contributions for o in outputs]),
     )
@@ -104,11 +105,6 @@ def joint_of_subset(
                 ]
                 parts.append(fusion.joint(z * here.unsqueeze(-1), here, tokens))
     return [_join(parts) for parts in found]
-
-
-def _some(x: Tensor | None) -> Tensor:
-    assert x is not None
-    return x
 
 
 def _join(tensors: Sequence[Tensor]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,9 @@ __all__ = ["DistinctRows", "Split", "distinct_rows", "split_rows"]
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
-class DistinctRows:
+class DistinctRows(NamedTuple):
     """The distinct rows of a table in an order of their own.
 
-    Attributes
-    ----------
     rows : ndarray (n_distinct,)
         Positions, in the order of the keys of their content: it does not depend on how
         the rows were ordered or repeated.
@@ -40,13 +38,9 @@ class DistinctRows:
         those of the same content with another target. None where each is by itself.
     """
 
-    def __init__(
-        self,
-        rows: NDArray[np.intp],
-        weight: NDArray[np.float64],
-        group: NDArray[np.intp] | None,
-    ) -> None:
-        self.rows, self.weight, self.group = rows, weight, group
+    rows: NDArray[np.intp]
+    weight: NDArray[np.float64]
+    group: NDArray[np.intp] | None
 
 
 def distinct_rows(X: Any, y: NDArray[Any], weight: Any, groups: Any) -> DistinctRows:
@@ -56,24 +50,22 @@ def distinct_rows(X: Any, y: NDArray[Any], weight: Any, groups: Any) -> Distinct
     ----------
     X : DataFrame, array, CSR matrix or ModalityBatch of n_samples rows
     y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-    weight : ndarray of shape (n_samples,), or None
-        Rows of weight 0 are left out.
+    weight : ndarray of shape (n_samples,), above 0, or None
     groups : array-like of shape (n_samples,), or None
     """
     n = len(y)
     weight = np.ones(n) if weight is None else weight
-    used = np.flatnonzero(weight > 0)
-    keys = row_keys(X)[used]
-    parts = [keys, row_keys(np.asarray(y).reshape(n, -1))[used]]
+    keys = row_keys(X)
+    parts = [keys, row_keys(np.asarray(y).reshape(n, -1))]
     if groups is not None:
-        parts.append(row_keys(np.asarray(groups, dtype=object).reshape(n, 1))[used])
+        parts.append(row_keys(np.asarray(groups, dtype=object).reshape(n, 1)))
     _, first, inverse = np.unique(
         np.concatenate(parts, axis=1), axis=0, return_index=True, return_inverse=True
     )
-    total = np.bincount(inverse.ravel(), weight[used])
+    total = np.bincount(inverse.ravel(), weight)
     total = total / total.max()  # of all weights times 7, the same to the bit
     names = None if groups is None else parts[2][first]
-    return DistinctRows(used[first], total / total.mean(), _linked(keys[first], names))
+    return DistinctRows(first, total / total.mean(), _linked(keys[first], names))
 
 
 def _linked(keys: NDArray[Any], names: NDArray[Any] | None) -> NDArray[np.intp] | None:

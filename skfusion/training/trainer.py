@@ -159,8 +159,8 @@ class Net(skorch.NeuralNet):
 class CosineWithWarmup:
     """Factor of the learning rate: up over 5 % of the steps, then a cosine to 0."""
 
-    def __init__(self, n_steps: int, warmup: float = 0.05) -> None:
-        self.n_steps, self.first = n_steps, max(1, round(warmup * n_steps))
+    def __init__(self, n_steps: int) -> None:
+        self.n_steps, self.first = n_steps, max(1, round(0.05 * n_steps))
 
     def __call__(self, step: int) -> float:
         if step < self.first:
@@ -271,32 +271,7 @@ def train(
     `min_steps` is what the fusion rule needs. A `checkpoint` is the last of the
     callbacks; `epochs` tells others of each epoch.
     """
-    names = dataset.batch.names
-    most = recipe.max_epochs or automatic_epochs(
-        len(dataset),
-        recipe.batch_size,
-        wanted=network.max_epochs,
-        min_steps=min_steps,
-    )
-    steps = math.ceil(len(dataset) / recipe.batch_size)  # of one epoch
-    short = {
-        m: min(most, max(epochs, math.ceil(MIN_BRANCH_STEPS / steps)))
-        for m, epochs in enumerate(network.max_epochs)
-        if epochs is not None
-    }
-    groups = {f"{part}.{m}.*": e for m, e in short.items() for part in BRANCH}
-    branches = tuple(pattern.removesuffix("*") for pattern in groups)
-    lasting = any(not n.startswith(branches) for n, _ in network.named_parameters())
-    # Where every parameter belongs to a branch that ends, training ends with them.
-    max_epochs = most if lasting else max(short.values())
-    schedule = LRScheduler(
-        torch.optim.lr_scheduler.LambdaLR,
-        lr_lambda=[
-            CosineWithWarmup(epochs * steps)
-            for epochs in [*groups.values(), *[max_epochs] * lasting]
-        ],
-        step_every="batch",
-    )
+    schedule, short, max_epochs = _schedule(network, len(dataset), recipe, min_steps)
     callbacks: list[Any] = [
         ("epoch_log", EpochLog()),
         ("tasks", epochs),
@@ -320,11 +295,11 @@ def train(
         callbacks.append(("checkpoint", checkpoint))
     net = Net(
         network,
-        criterion=FusionLoss(names, network.prior.clone(), link=link),
+        criterion=FusionLoss(dataset.batch.names, network.prior.clone(), link=link),
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=recipe.weight_decay,
         optimizer__fused=True,
-        optimizer__param_groups=[(pattern, {}) for pattern in groups],
+        optimizer__param_groups=[(pattern, {}) for pattern in _groups(short)],
         lr=recipe.lr,
         max_epochs=max_epochs,
         batch_size=recipe.batch_size,
@@ -346,6 +321,40 @@ def train(
         raise diverged(net)
     _forget_training_data(net)
     return net
+
+
+def _schedule(
+    network: FusionNetwork, n: int, recipe: Recipe, min_steps: int
+) -> tuple[LRScheduler, dict[int, int], int]:
+    """The schedule on n rows, the epochs of branches that end early, and of all."""
+    most = recipe.max_epochs or automatic_epochs(
+        n, recipe.batch_size, wanted=network.max_epochs, min_steps=min_steps
+    )
+    steps = math.ceil(n / recipe.batch_size)  # of one epoch
+    short = {
+        m: min(most, max(epochs, math.ceil(MIN_BRANCH_STEPS / steps)))
+        for m, epochs in enumerate(network.max_epochs)
+        if epochs is not None
+    }
+    groups = _groups(short)
+    branches = tuple(pattern.removesuffix("*") for pattern in groups)
+    lasting = any(not n.startswith(branches) for n, _ in network.named_parameters())
+    # Where every parameter belongs to a branch that ends, training ends with them.
+    max_epochs = most if lasting else max(short.values())
+    schedule = LRScheduler(
+        torch.optim.lr_scheduler.LambdaLR,
+        lr_lambda=[
+            CosineWithWarmup(epochs * steps)
+            for epochs in [*groups.values(), *[max_epochs] * lasting]
+        ],
+        step_every="batch",
+    )
+    return schedule, short, max_epochs
+
+
+def _groups(short: dict[int, int]) -> dict[str, int]:
+    """Epochs of the parameters of each part of a branch, by a pattern of names."""
+    return {f"{part}.{m}.*": e for m, e in short.items() for part in BRANCH}
 
 
 def diverged(net: skorch.NeuralNet) -> ValueError:

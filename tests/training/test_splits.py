@@ -38,12 +38,6 @@ def test_order_of_the_rows_does_not_matter():
     assert np.array_equal(content(X, Y, one), content(X[order], Y[order], two))
 
 
-def test_rows_of_weight_zero_are_left_out():
-    weight = (np.arange(60) % 4 > 0).astype(float)
-    found = distinct_rows(X, Y, weight, None)
-    assert set(found.rows) == set(np.flatnonzero(weight))
-
-
 def test_same_content_with_another_target_is_another_row_of_one_group():
     x = X.copy()
     x[1] = x[0]
