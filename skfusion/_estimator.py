@@ -22,13 +22,19 @@ from skfusion._card import TrainingRows, versions
 from skfusion._defaults import automatic_folds
 from skfusion._diagram import diagram
 from skfusion._parameters import FUSIONS, Parameters
-from skfusion._sklearn import VisualBlock, fit_context, with_callbacks
+from skfusion._sklearn import (
+    VisualBlock,
+    default_output,
+    fit_context,
+    with_callbacks,
+)
 from skfusion._validation import check_groups, check_weights, is_numeric
 from skfusion.batch import ModalityBatch
 from skfusion.corruption import Corruption
 from skfusion.evidence.learn import Learned, learn
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
 from skfusion.modalities.columns import object_rows, take_rows
+from skfusion.modalities.output import check_modalities_known
 from skfusion.modalities.transformer import ModalityTransformer, check_frame
 from skfusion.network import FusionNetwork
 from skfusion.training.folds import NetworkPlan, forget_checkpoints
@@ -196,6 +202,7 @@ class BaseFusion(Callbacks, Parameters, ABC):
                     f"{self.modality_names_}, but got {X.names}."
                 )
             return X
+        check_modalities_known(self, X, reset=reset)
         if hasattr(X, "columns") and hasattr(X, "shape"):
             check_frame(X)
             if reset:
@@ -221,10 +228,9 @@ class BaseFusion(Callbacks, Parameters, ABC):
         if isinstance(X, ModalityBatch):
             return X
         given = self.modalities
-        if isinstance(given, ModalityTransformer):
-            self.modalities_ = clone(given)
-        else:
-            self.modalities_ = ModalityTransformer(given)
+        if not isinstance(given, ModalityTransformer):
+            given = ModalityTransformer(given)
+        self.modalities_ = default_output(clone(given))
         return self.modalities_.fit_transform(X, y)
 
     def _transform(self, X: Any) -> ModalityBatch:

@@ -14,7 +14,9 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils._metadata_requests import MetadataRequest, MethodMetadataRequest
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
+from sklearn.utils._set_output import _get_container_adapter
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 try:
@@ -60,6 +62,17 @@ def one_task(fit: Any) -> Any:
     return with_callbacks(told)
 
 
+def default_output(transformer: Any) -> Any:
+    """The transformer, which gives no frames, whatever was or is set globally."""
+    transformer._sklearn_output_config = {"transform": "default"}
+    return transformer
+
+
+def frame_asked_of(estimator: Any) -> Any:
+    """What makes the frames that a transformer is to give; None where it is none."""
+    return _get_container_adapter("transform", estimator)
+
+
 __all__ = [
     "BaseComposition",
     "CallbackSupportMixin",
@@ -70,8 +83,11 @@ __all__ = [
     "StrOptions",
     "VisualBlock",
     "assert_all_finite",
+    "check_feature_names_in",
     "check_sample_weight",
+    "default_output",
     "fit_context",
+    "frame_asked_of",
     "one_task",
     "with_callbacks",
 ]

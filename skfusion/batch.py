@@ -20,6 +20,9 @@ PADDED = 2**26
 class Block:
     """The rows of one modality, cleaned, and ready for its encoder.
 
+    It has `len`, `shape` and row indexing. ``np.asarray(block)`` is the matrix of the
+    features of the modality that made it.
+
     Parameters
     ----------
     arrays : dict of str to ndarray or CSR matrix, each of shape (n_samples, ...)
@@ -33,7 +36,15 @@ class Block:
     cells : ndarray of shape (n_samples,) and dtype object, optional
         References to what a person would call the content of the row (the cleaned
         text, say), kept only where elements cannot be named without it.
+
+    Attributes
+    ----------
+    modality : Modality or None
+        The fitted modality that made the block.
     """
+
+    #: What other estimators read is a matrix.
+    ndim = 2
 
     def __init__(
         self,
@@ -44,6 +55,7 @@ class Block:
         self.arrays = dict(arrays)
         self.present = np.asarray(present, dtype=bool)
         self.cells = cells
+        self.modality: Any = None
         for key, array in self.arrays.items():
             if array.shape[0] != len(self.present):
                 raise ValueError(
@@ -56,26 +68,34 @@ class Block:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n_samples, values a row), as scikit-learn's helpers expect."""
-        width = sum(int(np.prod(_full_shape(a)[1:])) for a in self.arrays.values())
-        return len(self), width
+        """(n_samples, n_features)."""
+        return len(self), self[:1]._features().shape[1]
+
+    def __iter__(self) -> Iterator[Block]:
+        return (self[i : i + 1] for i in range(len(self)))
 
     def __getitem__(self, rows: Any) -> Block:
         rows = _row_index(rows)
-        return Block(
+        chosen = Block(
             {key: array[rows] for key, array in self.arrays.items()},
             self.present[rows],
             None if self.cells is None else self.cells[rows],
         )
+        chosen.modality = self.modality
+        return chosen
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """The block as one flat matrix (n_samples, values a row)."""
-        flat = [
-            (a.toarray() if sparse.issparse(a) else padded(a)).reshape(len(self), -1)
-            for a in self.arrays.values()
-        ]
-        matrix = np.concatenate(flat, axis=1) if flat else np.empty((len(self), 0))
-        return matrix.astype(dtype or np.float64, copy=False)
+        """What the modality describes each row by, (n_samples, n_features), dense."""
+        x = self._features()
+        dense = x.toarray() if sparse.issparse(x) else x
+        return dense.astype(dtype or np.float32, copy=bool(copy))
+
+    def _features(self) -> Any:
+        if self.modality is None:
+            raise TypeError(
+                "A block is a matrix of features only where a modality made it."
+            )
+        return self.modality.features(self)
 
     @property
     def nbytes(self) -> int:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -245,6 +246,38 @@ def test_features_of_a_row_do_not_depend_on_the_others(fitted, rows, block):
     for i in (0, 5):
         alone = dense(fitted.features(fitted.transform(rows.iloc[[i]])))
         np.testing.assert_allclose(alone[0], together[i], rtol=1e-5, atol=1e-6)
+
+
+# ---------------------------------------------------------------- names and frames
+
+
+def test_features_have_names_that_differ(fitted, block):
+    names = fitted.get_feature_names_out()
+    assert names.dtype == object
+    assert all(type(name) is str and name for name in names)
+    assert len(set(names)) == len(names) == fitted.features(block).shape[1]
+    assert np.asarray(block).shape == block.shape == (len(block), len(names))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("context", ["local", "global"])
+def test_frames_hold_the_features_under_their_names(
+    kind, rows, labels, block, library, context
+):
+    modality = make(kind)
+    if context == "local":
+        modality.set_output(transform=library)
+    with config_context(transform_output=library if context == "global" else "default"):
+        frames = [
+            modality.fit_transform(rows, labels),
+            modality.fit(rows, labels).transform(rows),
+        ]
+    for frame in frames:
+        assert type(frame).__module__.startswith(library)
+        assert list(frame.columns) == list(modality.get_feature_names_out())
+        if library == "pandas":
+            assert frame.index.equals(rows.index)
+    np.testing.assert_array_equal(frames[1].to_numpy(), np.asarray(block))
 
 
 # ---------------------------------------------------------------- encoder
@@ -494,8 +527,19 @@ def test_noised_rows_are_others_and_can_be_predicted(inside, tiny):
 
 # ---------------------------------------------------------------- scikit-learn's checks
 
+#: Checks of names and frames, which scikit-learn does not count among the others. Those
+#: with polars make a frame of the block itself, which polars does not read as a matrix.
+OUTPUT = [
+    "check_get_feature_names_out_error",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_global_output_transform_pandas",
+]
 #: Checks that look at the estimator alone, for modalities whose input is no 2-D array.
 WITHOUT_INPUT = [
+    "check_get_feature_names_out_error",
     "check_do_not_raise_errors_in_init_or_set_params",
     "check_estimator_cloneable",
     "check_estimator_repr",
@@ -521,6 +565,13 @@ def _expected_failures(modality):
 @parametrize_with_checks(TABLES, expected_failed_checks=_expected_failures)
 def test_modality_passes_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")
+@pytest.mark.parametrize("check", OUTPUT)
+@pytest.mark.parametrize("modality", TABLES, ids=lambda m: type(m).__name__)
+def test_modality_passes_the_checks_of_names_and_frames(modality, check):
+    getattr(estimator_checks, check)(type(modality).__name__, modality)
 
 
 @pytest.mark.parametrize("check", WITHOUT_INPUT)

@@ -9,8 +9,10 @@ import warnings
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
+from scipy import sparse
 
 from skfusion import FusionClassifier, FusionRegressor, ModalityTransformer
+from skfusion.batch import padded
 from skfusion.modalities import AudioModality, ImageModality
 from tests.random_frames import cases
 
@@ -56,10 +58,15 @@ def test_modalities_give_finite_arrays_or_an_error(case):
     fitted = answer(modalities.fit_transform, case.frame, case.labels)
     if fitted is None:
         return
+    names = modalities.get_feature_names_out()
+    assert len(set(names)) == len(names)
     for batch in filter(None, (fitted, answer(modalities.transform, case.other))):
         assert len(batch) == len(case.frame)
+        assert np.asarray(batch).shape[1] == len(names)
         for name, block in batch.blocks.items():
-            assert np.isfinite(np.asarray(block)).all()
+            for array in block.arrays.values():
+                entries = array.data if sparse.issparse(array) else padded(array)
+                assert np.isfinite(entries).all()
             features = batch.modalities[name].features(block)
             assert np.isfinite(getattr(features, "data", features)).all()
             assert not abs(features[~block.present]).sum()

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 
 from skfusion._sklearn import StrOptions
 from skfusion._validation import shorten
 from skfusion.batch import Block
 from skfusion.modalities.columns import numpy_column
+from skfusion.modalities.output import NamedFeatures
 from skfusion.network import Encoder
 
 __all__ = ["CellModality", "Modality", "Verdict", "is_absent"]
@@ -32,17 +33,19 @@ class Verdict(NamedTuple):
         return self.detected
 
 
-class Modality(TransformerMixin, BaseEstimator, ABC):
+class Modality(NamedFeatures, BaseEstimator, ABC):
     """A scikit-learn transformer that also knows how to build its encoder.
 
     A modality cleans, normalises and tokenises the columns it is given; everything it
     learns in `fit` comes from training rows. `transform` returns a
-    :class:`~skfusion.batch.Block`, whose arrays the encoder reads.
+    :class:`~skfusion.batch.Block`, whose arrays the encoder reads; after
+    ``set_output(transform="pandas")``, a frame of the features.
 
     To write one: subclass, declare the parameters in `__init__` and in
     `_parameter_constraints`, and write `fit`, `transform`, `build_encoder` and
     `features`. Where a row has elements (words, patches, ...), write `elements`,
-    `hide` and `linear_terms` too, and set `has_elements`. To let it be named and found
+    `hide` and `linear_terms` too, and set `has_elements`. To give features names
+    instead of numbers, write `get_feature_names_out`. To let it be named and found
     automatically, write `short_name` and `detect`, and export the class in
     ``skfusion/modalities/__init__.py``.
     """
@@ -150,10 +153,6 @@ class Modality(TransformerMixin, BaseEstimator, ABC):
             must not score lower just because it is one.
         """
         return None
-
-    def set_output(self, *, transform: Any = None) -> Modality:
-        """Accepted, as in every transformer; a block it is, whatever is asked for."""
-        return self
 
     def elements(self, block: Block, values: NDArray[Any]) -> list[pd.Series]:
         """Name the tokens of each row.

@@ -23,7 +23,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skfusion._sklearn import Interval, StrOptions, fit_context
+from skfusion._sklearn import Interval, StrOptions, default_output, fit_context
 from skfusion._validation import check_indicator
 from skfusion.batch import Block
 from skfusion.modalities.base import Modality
@@ -171,6 +171,11 @@ class EstimatorModality(Modality):
         """The log-probabilities, or the standardised predictions."""
         return np.where(block.present[:, None], block.arrays["logits"], np.float32(0))
 
+    def _feature_names(self, columns: list[str]) -> list[str]:
+        """The estimator, and the class, label or output that is predicted."""
+        name = type(self.estimator).__name__.lower()
+        return [f"{name}{answer}" for answer in self._answer_names]
+
     def _fit(self, X: Any, y: Any, *, cross_fit: bool) -> Block:
         """Fit the estimator on all rows; return what is known of them out of fold."""
         X, present = read_for(self, self.estimator, X, reset=True)
@@ -191,7 +196,9 @@ class EstimatorModality(Modality):
         if self._needs_calibration:
             seen = ~np.isnan(answers).any(axis=1)
             if len(np.unique(y[seen])) > 1:
-                self._calibrator = make_pipeline(StandardScaler(), LogisticRegression())
+                self._calibrator = make_pipeline(
+                    default_output(StandardScaler()), LogisticRegression()
+                )
                 self._calibrator.fit(answers[seen], y[seen])
             else:
                 self._calibrator = None
@@ -216,8 +223,10 @@ class EstimatorModality(Modality):
         self._has_labels = False
         labels = check_indicator(y) if is_classifier(self.estimator) else None
         if labels is not None:
-            y = labels[:, labels.min(axis=0) < labels.max(axis=0)]
+            varying = np.flatnonzero(labels.min(axis=0) < labels.max(axis=0))
+            y = labels[:, varying]
             self._has_labels, self._n_outputs = True, y.shape[1]
+            self._answer_names = [str(label) for label in varying]
             self.classes_, self._prior = np.arange(labels.shape[1]), y.mean(axis=0)
         elif is_classifier(self.estimator):
             y = column_or_1d(y, warn=True)
@@ -225,11 +234,13 @@ class EstimatorModality(Modality):
             self.classes_, counts = np.unique(y, return_counts=True)
             self._prior = counts / len(y)
             self._n_outputs = len(counts)
+            self._answer_names = [f"_{label}" for label in self.classes_]
         elif is_regressor(self.estimator):
             y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
             self._mean, sd = y.mean(axis=0), y.std(axis=0)
             self._sd = np.where(sd > 0, sd, 1.0)
             self._n_outputs = 1 if y.ndim == 1 else y.shape[1]
+            self._answer_names = [str(i) for i in range(self._n_outputs)]
         else:
             raise TypeError(
                 "The 'estimator' parameter of EstimatorModality must be a classifier "

@@ -13,6 +13,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from skfusion.batch import Block
+from skfusion.modalities.output import prefixes
 from skfusion.modalities.pretrained import Pretrained
 from skfusion.modalities.scaling import as_float32, learn_scale, smooth_clip
 from skfusion.network import Dropout, Encoder, ResidualMLP
@@ -116,6 +117,13 @@ class Meaning:
         if not sparse.issparse(features):
             return np.concatenate([features, own], axis=1)
         return sparse.hstack([features, sparse.csr_matrix(own)], format="csr")
+
+    def feature_names(self, columns: Sequence[str]) -> list[str]:
+        """Names of what `beside` puts beside the features."""
+        if self.spec is None:
+            return []
+        each = range(self.width)
+        return [f"{prefix}meaning{i}" for prefix in prefixes(columns) for i in each]
 
     def linear_terms(
         self, block: Block, coef: NDArray[Any], center: NDArray[Any]

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -17,6 +17,7 @@ from skfusion._sklearn import (
     BaseComposition,
     CallbackSupportMixin,
     VisualBlock,
+    default_output,
     one_task,
 )
 from skfusion._validation import shorten
@@ -24,6 +25,7 @@ from skfusion.batch import Block, ModalityBatch
 from skfusion.modalities import registry
 from skfusion.modalities.base import Modality
 from skfusion.modalities.columns import take_rows
+from skfusion.modalities.output import NamedModalities
 from skfusion.modalities.resolution import (
     Columns,
     as_table,
@@ -38,7 +40,7 @@ from skfusion.modalities.wrapped import TransformerModality
 __all__ = ["ModalityTransformer", "check_frame"]
 
 
-class ModalityTransformer(CallbackSupportMixin, TransformerMixin, BaseComposition):
+class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition):
     """Turn the columns of a table into modalities.
 
     Like :class:`~sklearn.compose.ColumnTransformer`, but the blocks are kept apart, so
@@ -169,18 +171,19 @@ class ModalityTransformer(CallbackSupportMixin, TransformerMixin, BaseCompositio
         Returns
         -------
         batch : ModalityBatch of n_samples rows
+            After ``set_output(transform="pandas")``, a frame of the features.
         """
         triples = self._start(X)
-        X, y, back = self._distinct(X, y)
+        distinct, y, back = self._distinct(X, y)
         batch = self._batch(
             {
                 name: self._call(
-                    name, modality.fit_transform, self._select(X, columns), y
+                    name, modality.fit_transform, self._select(distinct, columns), y
                 )
                 for name, modality, columns in triples
             }
         )
-        return batch[back]
+        return self._given_as_asked(batch[back], X)
 
     def transform(self, X: Any) -> ModalityBatch:
         """Clean and tokenise rows.
@@ -188,15 +191,17 @@ class ModalityTransformer(CallbackSupportMixin, TransformerMixin, BaseCompositio
         Returns
         -------
         batch : ModalityBatch of n_samples rows
+            After ``set_output(transform="pandas")``, a frame of the features.
         """
         check_is_fitted(self)
-        X = self._as_in_fit(as_table(X))
-        return self._batch(
+        table = self._as_in_fit(as_table(X))
+        batch = self._batch(
             {
-                name: self._call(name, modality.transform, self._select(X, columns))
+                name: self._call(name, modality.transform, self._select(table, columns))
                 for name, modality, columns in self.modalities_
             }
         )
+        return self._given_as_asked(batch, X)
 
     def _start(self, X: Any) -> list[tuple[str, Modality, Any]]:
         """Validate `X` and the triples; set `modalities_` to unfitted clones."""
@@ -209,7 +214,11 @@ class ModalityTransformer(CallbackSupportMixin, TransformerMixin, BaseCompositio
             triples = find_modalities(X)
         _check_triples(triples, reserved=self.get_params(deep=False))
         self.modalities_ = [
-            (name, _as_modality(name, transformer), resolve(name, columns, X))
+            (
+                name,
+                default_output(_as_modality(name, transformer)),
+                resolve(name, columns, X),
+            )
             for name, transformer, columns in triples
             if not (isinstance(transformer, str) and transformer == "drop")
         ]
@@ -264,10 +273,6 @@ class ModalityTransformer(CallbackSupportMixin, TransformerMixin, BaseCompositio
     def named_modalities_(self) -> Bunch:
         check_is_fitted(self)
         return Bunch(**{name: m for name, m, _ in self.modalities_})
-
-    def set_output(self, *, transform: Any = None) -> Self:
-        """Accepted, as in every transformer; a batch it is, whatever is asked for."""
-        return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "modalities_")

@@ -197,6 +197,16 @@ class VectorModality(Modality):
             return sparse.csr_matrix(x.multiply(block.present[:, None]))
         return np.where(block.present[:, None], x, np.float32(0))
 
+    def _feature_names(self, columns: list[str]) -> list[str]:
+        """The columns of numbers, and the places in those of vectors."""
+        return [
+            name
+            for column, width in zip(columns, self._widths, strict=True)
+            for name in (
+                [column] if width is None else [f"{column}_{i}" for i in range(width)]
+            )
+        ]
+
     def _read(self, X: Any, *, reset: bool) -> Any:
         """The vectors as one float matrix, dense with NaN where missing, or CSR."""
         if not is_frame(X) and not _holds_cells(X):

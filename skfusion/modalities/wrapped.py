@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skfusion._sklearn import fit_context
+from skfusion._sklearn import BaseComposition, default_output, fit_context
 from skfusion.batch import Block
 from skfusion.modalities.base import Modality
 from skfusion.modalities.columns import is_frame, read_for, take_rows
@@ -110,6 +110,7 @@ class TransformerModality(Modality):
                 "TransformerModality needs at least one row that is not missing."
             )
         self.transformer_ = clone(self.transformer)
+        _let_give_arrays(self.transformer_)
         if not present.all():
             X = take_rows(X, np.flatnonzero(present))
             y = None if y is None else np.asarray(y)[present]
@@ -117,7 +118,8 @@ class TransformerModality(Modality):
             out = self.transformer_.fit_transform(X, y)
         else:
             out = self.transformer_.fit(X, y).transform(X)
-        self.vector_ = VectorModality()
+        self._columns_out = list(out.columns) if hasattr(out, "columns") else None
+        self.vector_ = default_output(VectorModality())
         out = self._plain(out, n_rows=int(present.sum()))
         return _spread(self.vector_.fit_transform(out), present)
 
@@ -149,6 +151,17 @@ class TransformerModality(Modality):
         check_is_fitted(self)
         return self.vector_.features(block)
 
+    def _feature_names(self, columns: list[str]) -> list[Any]:
+        """What the transformer calls its output; else, the columns of a frame."""
+        try:
+            names = self.transformer_.get_feature_names_out(columns)
+        except AttributeError:  # as a pipeline has it, where a step has no names
+            names = self._columns_out or ()
+        if len(names) == self.vector_.width_:
+            return [str(name) for name in names]
+        prefix = type(self.transformer).__name__.lower()
+        return [f"{prefix}{i}" for i in range(self.vector_.width_)]
+
     def _plain(self, output: Any, *, n_rows: int) -> Any:
         """What the transformer returned, without names: they may depend on the rows."""
         found = output.shape[0] if hasattr(output, "shape") else len(output)
@@ -169,6 +182,19 @@ class TransformerModality(Modality):
             else np.zeros(shape, dtype=np.float32)
         )
         return Block({"x": x}, np.zeros(n_samples, dtype=bool))
+
+
+def _let_give_arrays(transformer: Any) -> None:
+    """Keep the last step from making frames, which are read as arrays anyway.
+
+    Sparse output cannot be one; and whatever is set globally should change nothing.
+    """
+    while hasattr(transformer, "steps"):
+        transformer = transformer.steps[-1][1]
+    if hasattr(transformer, "set_output") and not isinstance(
+        transformer, BaseComposition
+    ):
+        transformer.set_output(transform="default")
 
 
 def _spread(block: Block, present: NDArray[np.bool_]) -> Block:

@@ -189,6 +189,15 @@ def test_every_exported_modality_is_here():
     assert exported <= {type(modality) for modality, _ in MADE.values()}
 
 
+# ---------------------------------------------------------------- names
+
+
+def test_every_feature_has_a_name_of_its_own(fitted):
+    modality, block = fitted
+    names = modality.get_feature_names_out()
+    assert len(set(names)) == len(names) == modality.features(block).shape[1]
+
+
 # ---------------------------------------------------------------- linear terms
 
 

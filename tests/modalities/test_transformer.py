@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 import soundfile
 from PIL import Image
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import make_column_selector
 from sklearn.decomposition import PCA
@@ -232,16 +231,6 @@ def test_arrays_and_frames_are_matched_by_position_with_a_warning(frame):
         named = by_position.transform(X)
     for batch in (array, named):
         np.testing.assert_array_equal(np.asarray(batch.blocks["it"]), expected)
-
-
-def test_output_may_be_configured_and_stays_a_batch(frame):
-    for transform in ("pandas", "polars", "default", None):
-        transformer = only(["a"]).set_output(transform=transform)
-        assert isinstance(transformer.fit_transform(frame), ModalityBatch)
-        scaler = only(["a", "b"], StandardScaler())
-        with config_context(transform_output=transform or "default"):
-            batch = make_pipeline(scaler).set_output(transform="pandas")
-            assert batch.fit_transform(frame).blocks["it"].shape == (N, 2)
 
 
 # ---------------------------------------------------------------- triples

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from skfusion.modalities.audio.reading import HOP, RANGE, STEP
 from skfusion.modalities.intervals import interval_terms, quarters
 
-__all__ = ["band_statistics", "sound_features", "sound_terms"]
+__all__ = ["band_statistics", "sound_feature_names", "sound_features", "sound_terms"]
 
 QUANTILES = (0.1, 0.5, 0.9)  # quantiles over time
+#: Statistics of a band: the first is all that is left beside an embedding.
+STATISTICS = ["mean", "sd", "change", *(f"q{100 * q:.0f}" for q in QUANTILES)]
+STATISTICS += [f"quarter{i}" for i in range(1, 5)]
 MEANS = [0, 6, 7, 8, 9]  # of ten statistics of a band: mean, means of the quarters
 CHUNK = 2**18  # frames at a time, to bound the memory
 
@@ -62,8 +65,8 @@ def sound_features(
     features : ndarray of shape (n_samples, 10 * n_mels + 2), float32
         If `brief`, of shape (n_samples, n_mels + 2).
     """
-    n_statistics = 1 if brief else 10
-    out = np.zeros((len(codes), n_statistics * len(mean) + 2), np.float32)
+    width = len(sound_feature_names(len(mean), brief=brief))
+    out = np.zeros((len(codes), width), np.float32)
     for n_frames, rows in _equally_long(length):
         frames = np.ascontiguousarray(np.stack(codes[rows].tolist()).transpose(0, 2, 1))
         x = frames.astype(np.float32)  # (n, n_mels, n_frames)
@@ -80,6 +83,13 @@ def sound_features(
             statistics += [(height - mean) / sd - level for height in heights]
         out[rows] = np.concatenate([*statistics, level, duration], axis=1)
     return out
+
+
+def sound_feature_names(n_mels: int, *, brief: bool = False) -> list[str]:
+    """What `sound_features` are called; bands count from the lowest."""
+    kept = STATISTICS[:1] if brief else STATISTICS
+    names = [f"mel{band}_{statistic}" for statistic in kept for band in range(n_mels)]
+    return [*names, "level", "log_duration"]
 
 
 def sound_terms(

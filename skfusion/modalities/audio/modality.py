@@ -19,6 +19,7 @@ from skfusion.batch import Block
 from skfusion.modalities.audio.encoder import STRIDE, AudioEncoder
 from skfusion.modalities.audio.features import (
     band_statistics,
+    sound_feature_names,
     sound_features,
     sound_terms,
 )
@@ -39,6 +40,7 @@ from skfusion.modalities.audio.reading import (
 from skfusion.modalities.base import CellModality, Verdict
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.meaning import Meaning
+from skfusion.modalities.output import prefixes
 from skfusion.network import Encoder
 
 __all__ = ["AudioModality"]
@@ -297,6 +299,12 @@ class AudioModality(CellModality):
             for j in range(length.shape[1])
         ]
         return self._meaning.beside(np.concatenate(columns, axis=1), block)
+
+    def _feature_names(self, columns: list[str]) -> list[str]:
+        """Statistics of the mel bands, "mel0_mean", the level and the duration."""
+        own = sound_feature_names(self.n_mels, brief=self.encoder_ is not None)
+        names = [prefix + name for prefix in prefixes(columns) for name in own]
+        return names + self._meaning.feature_names(columns)
 
     def linear_terms(
         self, block: Block, coef: NDArray[Any], center: NDArray[Any]

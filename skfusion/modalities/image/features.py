@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["picture_features", "picture_terms"]
+__all__ = ["picture_feature_names", "picture_features", "picture_terms"]
 
 ORIENTATIONS = 9
 CHUNK = 32  # pictures at a time, so that they stay in the cache
@@ -33,11 +33,9 @@ def picture_features(
     features : ndarray of shape (n_samples, n_features), float32
     """
     n, c, s, _ = pixels.shape
+    width = len(picture_feature_names(c, s, grid=grid, thumbnail=thumbnail))
+    out = np.zeros((n, width), np.float32)
     grid, thumbnail = min(grid, s), min(thumbnail, s)
-    width = (
-        4 * ORIENTATIONS * (grid - 1) ** 2 + (64 if c == 3 else 16) + c * thumbnail**2
-    )
-    out = np.zeros((n, width + 2 * c), np.float32)
     rows = np.flatnonzero(present)
     for part in np.array_split(rows, len(rows) // CHUNK + 1):
         x = pixels[part]
@@ -47,6 +45,23 @@ def picture_features(
             parts = [_gradients(scaled, grid), _colours(x, scaled), small]
             out[part] = np.concatenate(parts, axis=1)
     return out
+
+
+def picture_feature_names(c: int, s: int, *, grid: int, thumbnail: int) -> list[str]:
+    """What the features of pictures (C, S, S) are called."""
+    grid, thumbnail = min(grid, s), min(thumbnail, s)
+    channels = ["red", "green", "blue"] if c == 3 else ["grey"]
+    n_gradients = 4 * ORIENTATIONS * (grid - 1) ** 2
+    return [
+        *(f"gradient{i}" for i in range(n_gradients)),
+        *(f"{what}_{channel}" for what in ("mean", "sd") for channel in channels),
+        *(f"colour{i}" for i in range(64 if c == 3 else 16)),
+        *(
+            f"thumbnail_{channel}_{row}_{column}"
+            for channel in channels
+            for row, column in np.ndindex(thumbnail, thumbnail)
+        ),
+    ]
 
 
 def picture_terms(

@@ -16,7 +16,11 @@ from skfusion.batch import Block
 from skfusion.modalities.base import CellModality, Verdict
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.image.encoder import ImageEncoder, patch_edges, patches
-from skfusion.modalities.image.features import picture_features, picture_terms
+from skfusion.modalities.image.features import (
+    picture_feature_names,
+    picture_features,
+    picture_terms,
+)
 from skfusion.modalities.image.pixels import (
     channels_first,
     choose_size,
@@ -33,6 +37,7 @@ from skfusion.modalities.image.reading import (
     read_all,
 )
 from skfusion.modalities.meaning import Meaning
+from skfusion.modalities.output import prefixes
 from skfusion.network import Encoder
 
 __all__ = ["ImageModality"]
@@ -298,6 +303,12 @@ class ImageModality(CellModality):
             for j in range(there.shape[1])
         ]
         return self._meaning.beside(np.concatenate(parts, axis=1), block)
+
+    def _feature_names(self, columns: list[str]) -> list[str]:
+        """Bins of gradients and colours, channels, and pixels of the thumbnail."""
+        own = picture_feature_names(self.n_channels_, self.size_, **self._summary())
+        names = [prefix + name for prefix in prefixes(columns) for name in own]
+        return names + self._meaning.feature_names(columns)
 
     def linear_terms(
         self, block: Block, coef: NDArray[Any], center: NDArray[Any]

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skfusion.modalities.intervals import interval_terms, quarters
 
-__all__ = ["N_EACH", "describe", "describe_terms"]
+__all__ = ["N_EACH", "describe", "describe_terms", "statistic_names"]
 
 N_BANDS = 10  # bands of frequency in the statistics
 MAX_PAIRS = 32  # correlations between channels in the statistics
-N_SHAPE = 17  # statistics of `_shape_of`
-N_EACH = N_SHAPE + N_BANDS + 2  # statistics of a channel
+QUANTILES = [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1]  # over time
+#: Statistics of a channel, in their order.
+EACH = ["mean", "sd", "slope", "change", "sd_of_changes", "crossings"]
+EACH += [f"quarter{i}" for i in range(1, 5)]
+EACH += ["min", *(f"q{100 * q:.0f}" for q in QUANTILES[1:-1]), "max"]
+EACH += [f"power{i}" for i in range(N_BANDS)] + ["frequency", "observed"]
+N_EACH = len(EACH)
 SUMS = [0, 2, 6, 7, 8, 9]  # of them: mean, slope, means of the quarters
 
 
@@ -44,6 +50,16 @@ def describe(
     for n, rows in groups.items():
         out[rows] = parts[n]
     return out
+
+
+def statistic_names(channels: Sequence[str]) -> list[str]:
+    """What the statistics are called, behind the prefixes of their channels."""
+    first, second = _pairs(len(channels))
+    return [
+        *(channel + statistic for channel in channels for statistic in EACH),
+        *(f"correlation_{a}_{b}" for a, b in zip(first, second, strict=True)),
+        "log_length",
+    ]
 
 
 def describe_terms(
@@ -120,7 +136,7 @@ def _shape_of(x: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = x - mean[..., None]
     crossings = (np.diff(centred > 0, axis=2, prepend=False) != 0).mean(axis=2)
     segments = [x[..., part].mean(axis=2) for part in quarters(n)]
-    quantiles = np.quantile(x, [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], axis=2)
+    quantiles = np.quantile(x, QUANTILES, axis=2)
     rough = [np.abs(steps).mean(axis=2), steps.std(axis=2), crossings]
     return np.stack([mean, sd, slope, *rough, *segments, *quantiles], axis=2)
 
@@ -140,7 +156,13 @@ def _spectrum_of(x: NDArray[np.float64], n_steps: int) -> NDArray[np.float64]:
 
 def _correlations(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Correlations of the first pairs of channels (n, C, T)."""
-    first, second = np.triu_indices(x.shape[1], k=1)
+    first, second = _pairs(x.shape[1])
     z = x - x.mean(axis=2, keepdims=True)
     z = z / np.maximum(np.sqrt((z**2).sum(axis=2, keepdims=True)), 1e-9)
-    return (z[:, first[:MAX_PAIRS]] * z[:, second[:MAX_PAIRS]]).sum(axis=2)
+    return (z[:, first] * z[:, second]).sum(axis=2)
+
+
+def _pairs(n_channels: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The first pairs of channels."""
+    first, second = np.triu_indices(n_channels, k=1)
+    return first[:MAX_PAIRS], second[:MAX_PAIRS]

@@ -17,8 +17,14 @@ from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
 from skfusion.modalities.base import CellModality, Verdict, is_absent
 from skfusion.modalities.detection import numeric_cells
+from skfusion.modalities.output import prefixes
 from skfusion.modalities.series.encoder import SeriesEncoder, n_stages
-from skfusion.modalities.series.features import N_EACH, describe, describe_terms
+from skfusion.modalities.series.features import (
+    N_EACH,
+    describe,
+    describe_terms,
+    statistic_names,
+)
 from skfusion.modalities.series.reading import (
     READ_ERRORS,
     fill_gaps,
@@ -306,6 +312,15 @@ class SeriesModality(CellModality):
         features : ndarray of shape (n_samples, n_statistics), float32
         """
         return np.where(block.present[:, None], block.arrays["statistics"], 0)
+
+    def _feature_names(self, columns: list[str]) -> list[str]:
+        """Statistics of the channels, "mean", or "channel0_mean" where several."""
+        channels = [
+            prefix + (f"channel{k}_" if n > 1 else "")
+            for prefix, n in zip(prefixes(columns), self.n_channels_, strict=True)
+            for k in range(n)
+        ]
+        return statistic_names(channels)
 
     def linear_terms(
         self, block: Block, coef: NDArray[Any], center: NDArray[Any]

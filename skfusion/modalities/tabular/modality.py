@@ -198,6 +198,7 @@ class TabularModality(Modality):
     def _fit(self, X: Any) -> tuple[list[pd.Series], Parts]:
         """Learn from the rows; return their columns and the numbers in them."""
         columns = read_columns(self, X, reset=True)
+        self._column_names: list[Any] = [column.name for column in columns]
         learned = [learn_column(column) for column in columns]
         self.kinds_ = [found.kind for found in learned]
         self._readers = [found.reader for found in learned]
@@ -250,6 +251,12 @@ class TabularModality(Modality):
         """
         check_is_fitted(self)
         columns = read_columns(self, X, reset=False)
+        if {column.name for column in columns} != set(self._column_names):
+            # An array after a frame, or the reverse: matched by position.
+            columns = [
+                column.rename(name)
+                for column, name in zip(columns, self._column_names, strict=True)
+            ]
         remarks: list[str] = []
         parts = read_parts(columns, self._readers, remarks.append)
         _warn(remarks)
@@ -323,7 +330,7 @@ class TabularModality(Modality):
         self, block: Block, coef: NDArray[Any], center: NDArray[Any]
     ) -> NDArray[np.float64]:
         """Split the terms of a linear model among the columns, or groups of them."""
-        token = self._feature_tokens()
+        token = np.array([t for t, _ in self._named_features(self._column_names)])
         n_tokens, n_outputs = len(self._element_names()), coef.shape[1]
         # Row f of the matrix holds the coefficients of feature f, where its token is.
         at = token[:, None] * n_outputs + np.arange(n_outputs)
@@ -334,19 +341,29 @@ class TabularModality(Modality):
         z = (self.features(block) - center) * block.present[:, None]
         return np.asarray(z @ spread).reshape(len(block), n_tokens, n_outputs)
 
-    def _feature_tokens(self) -> NDArray[np.intp]:
-        """To which token each feature belongs."""
+    def _feature_names(self, columns: list[str]) -> list[str]:
+        """Columns and parts of dates; "column_category"; "missingindicator_column"."""
+        return [name for _, name in self._named_features(columns)]
+
+    def _named_features(self, columns: Sequence[Any]) -> list[tuple[int, str]]:
+        """The token and the name of each feature, in the order of `features`."""
+        called = dict(zip(self._column_names, columns, strict=True))
         size, n_tokens = grouping(len(self._number_names), self.max_tokens)
-        number = np.arange(len(self._number_names)) // size
-        tokens = [number, number[self._may_miss]]
+        found = [
+            (i // size, f"{called[column]}_{part}" if part else called[column])
+            for i, (column, part) in enumerate(self._number_names)
+        ]
+        may_miss = np.flatnonzero(self._may_miss)
+        found += [(found[i][0], f"missingindicator_{found[i][1]}") for i in may_miss]
         size, _ = grouping(len(self._counts), self.max_tokens)
-        for i, counts in enumerate(self._counts):
-            n_known = len(counts) - _FIRST
-            n_hot = min(n_known, self._most_one_hot)
-            n_features = n_hot + bool(counts[_MISSING]) + (n_known > n_hot)
-            tokens.append(np.full(n_features, n_tokens + i // size))
-        found = np.concatenate(tokens)
-        return found if len(found) else np.zeros(1, dtype=np.intp)
+        for i, (column, known) in enumerate(self.categories_.items()):
+            counts, name = self._counts[i], called[column]
+            n_hot = min(len(known), self._most_one_hot)
+            names = [f"{name}_{category}" for category in known[:n_hot]]
+            names += [f"missingindicator_{name}"] * bool(counts[_MISSING])
+            names += [f"{name}_frequency"] * (len(known) > n_hot)
+            found += [(n_tokens + i // size, feature) for feature in names]
+        return found or [(0, "all")]
 
     def hide(
         self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +52,15 @@ class CellTerms(NamedTuple):
         idf = (np.log((1 + n_rows) / (1 + counts[kept])) + 1).astype(np.float32)
         every = n_columns == 1 and len(idf) == n_terms
         return cls(n_columns, n_terms, None if every else narrow(keys[kept]), idf)
+
+    def names(self, terms: Sequence[str], columns: Sequence[str]) -> list[str]:
+        """The term that each feature is, behind the prefix of its column."""
+        keys = np.arange(self.n_terms) if self.keys is None else self.keys
+        column, term = np.divmod(keys, max(self.n_terms, 1))
+        return [
+            columns[c] + terms[t]
+            for c, t in zip(column.tolist(), term.tolist(), strict=True)
+        ]
 
     def find(
         self, cell: NDArray[np.int64], term: NDArray[np.int64]
@@ -174,6 +183,19 @@ class TextFeatures:
             for known, terms in self._parts(block)
         ]
         return parts[0] if len(parts) == 1 else sparse.hstack(parts, format="csr")
+
+    def names(self, columns: Sequence[str]) -> list[str]:
+        """Words and n-grams of each column, behind its prefix; buckets of the hashed.
+
+        Parameters
+        ----------
+        columns : sequence of n_columns str
+        """
+        names = self.terms.names(self.vocabulary.terms, columns)
+        if self.char_terms is not None:
+            buckets = [f"char_ngrams{bucket}" for bucket in range(N_BUCKETS)]
+            names += self.char_terms.names(buckets, columns)
+        return names
 
     def linear_terms(self, block: Block, coef: NDArray[Any]) -> NDArray[np.float64]:
         """What each word adds to a linear model, (n_samples, n_tokens, n_outputs).

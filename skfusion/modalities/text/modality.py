@@ -19,6 +19,7 @@ from skfusion.batch import Block
 from skfusion.modalities.base import CellModality, Verdict, is_absent
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.meaning import Meaning
+from skfusion.modalities.output import prefixes
 from skfusion.modalities.text.encoder import TextEncoder
 from skfusion.modalities.text.features import TextFeatures
 from skfusion.modalities.text.pretrained import PretrainedText
@@ -312,6 +313,14 @@ class TextModality(CellModality):
         check_is_fitted(self)
         tfidf = self._features.matrix(block)
         return self._meaning.beside(tfidf, block)
+
+    def _feature_names(self, columns: list[str]) -> list[str]:
+        """Words, n-grams, buckets of character n-grams; of several columns, prefixed.
+
+        A bucket holds all character n-grams of one hash, "char_ngrams17".
+        """
+        own = self._features.names(prefixes(columns)[: self._features.n_columns])
+        return own + self._meaning.feature_names(columns)
 
     def linear_terms(
         self, block: Block, coef: NDArray[Any], center: NDArray[Any]

@@ -113,6 +113,21 @@ class Vocabulary:
         return [common, *(known.n_common for known in self.ngrams)]
 
     @property
+    def terms(self) -> list[str]:
+        """The words, then the pairs of words, ..., each in the order of their ids."""
+        words = shorter = list(self.words)
+        terms = list(words)
+        for known in self.ngrams:
+            prefix, word = np.divmod(known.keys, len(words) + 1)
+            longer = [
+                f"{shorter[p - 1]} {words[w - 1]}"
+                for p, w in zip(prefix.tolist(), word.tolist(), strict=True)
+            ]
+            shorter = [longer[i] for i in np.argsort(known.ids)]
+            terms += shorter
+        return terms
+
+    @property
     def char_ngrams(self) -> NDArray[np.int16]:
         """Hashed character n-grams of each word, (1 + n_words, 16); id 0 has none."""
         if self._char_ngrams is None:

@@ -552,3 +552,18 @@ def test_few_categories_of_one_row_each_are_kept():
     many = pd.DataFrame({"c": [f"v{i % 31:02d}" for i in range(31)]})
     with pytest.warns(UserWarning, match="no other row has"):
         assert not len(TabularModality().fit(many).categories_["c"])
+
+
+def test_arrays_after_a_frame_are_read_by_position_and_the_reverse():
+    frame = pd.DataFrame({"a": [1.0, 2.0, 5.0], "b": ["x", "y", "x"]})
+    array = frame.to_numpy(dtype=object)
+    expected = TabularModality(min_frequency=1).fit_transform(frame)
+    for learned, read, message in (
+        (frame, array, "does not have valid feature names"),
+        (array, frame, "fitted without feature names"),
+    ):
+        modality = TabularModality(min_frequency=1).fit(learned)
+        with pytest.warns(UserWarning, match=message):
+            block = modality.transform(read)
+        for key, values in expected.arrays.items():
+            np.testing.assert_array_equal(block.arrays[key], values)
