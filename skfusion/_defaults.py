@@ -93,6 +93,11 @@ def automatic_epochs(
     return max(shown, min(100, least))
 
 
+def fine_tuning_epochs(n: int) -> int:
+    """Epochs over which the last layers of a pretrained encoder learn."""
+    return max(2, min(6, math.ceil(3000 / n)))
+
+
 def batch_recipe(recipe: Any, share: float) -> Any:
     """How networks learn from a further batch, which is a share of all rows so far."""
     return recipe._replace(

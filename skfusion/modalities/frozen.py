@@ -1,23 +1,23 @@
-"""Frozen torch modules: what they, or some of their layers, say of a cell."""
+"""Pretrained torch modules: what they, or some of their layers, say of a cell."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from skfusion._validation import shorten
 from skfusion.modalities.intervals import quarters
-from skfusion.modalities.pretrained import Pretrained
 
 __all__ = [
     "as_module",
+    "call_with",
     "evaluated",
     "load_transformer",
     "options_of",
@@ -36,8 +36,10 @@ def vectors(
     layers: Sequence[str] | None,
     *,
     in_order: bool = False,
-) -> NDArray[np.float32]:
+) -> Tensor:
     """One vector a cell, from what a call gives or from what layers give during it.
+
+    They have gradients where torch records them.
 
     Parameters
     ----------
@@ -52,13 +54,12 @@ def vectors(
 
     Returns
     -------
-    vectors : ndarray of shape (n, width)
+    vectors : Tensor of shape (n, width), float32
     """
-    with evaluated(module):
-        if layers is None:
-            return pooled(call(), in_order)
-        outputs = list(_outputs(call, module, layers))
-    return np.concatenate([pooled(output, in_order) for output in outputs], axis=1)
+    if layers is None:
+        return pooled(call(), in_order)
+    outputs = list(_outputs(call, module, layers))
+    return torch.cat([pooled(output, in_order) for output in outputs], dim=1)
 
 
 def _outputs(
@@ -93,7 +94,7 @@ def _outputs(
         yield found[name]
 
 
-def pooled(output: Any, in_order: bool = False) -> NDArray[np.float32]:
+def pooled(output: Any, in_order: bool = False) -> Tensor:
     """Vectors (n, width) of an output: means over its places or steps.
 
     Of a model of transformers, those of four layers that are evenly spread, since what
@@ -110,17 +111,24 @@ def pooled(output: Any, in_order: bool = False) -> NDArray[np.float32]:
     hidden = getattr(output, "hidden_states", None)
     if hidden:
         at = np.unique(np.linspace(0, len(hidden) - 1, 1 + N_LAYERS).round()[1:])
-        return np.concatenate([pooled(hidden[int(i)]) for i in at], axis=1)
+        return torch.cat([pooled(hidden[int(i)]) for i in at], dim=1)
     output = getattr(output, "last_hidden_state", output)
     if isinstance(output, tuple | list) and output:
         output = output[0]
-    if isinstance(output, Tensor):
-        output = output.detach().float().cpu().numpy()
-    array = np.asarray(output, dtype=np.float32)
-    if array.ndim == 3:
-        parts = quarters(array.shape[1]) if in_order else [slice(None)]
-        return np.concatenate([array[:, part].mean(axis=1) for part in parts], axis=1)
-    return array.mean(axis=(2, 3)) if array.ndim == 4 else array
+    x = output if isinstance(output, Tensor) else torch.from_numpy(np.asarray(output))
+    x = x.float()
+    if x.dim() == 3:
+        parts = quarters(x.shape[1]) if in_order else [slice(None)]
+        return torch.cat([x[:, part].mean(dim=1) for part in parts], dim=1)
+    return x.mean(dim=(2, 3)) if x.dim() == 4 else x
+
+
+def call_with(weights: Mapping[str, Tensor] | None, module: Any, *inputs: Any) -> Any:
+    """What a model gives, with some of its weights replaced for this call."""
+    options = options_of(module)
+    if weights is None:
+        return module(*inputs, **options)
+    return functional_call(module, dict(weights), inputs, options)
 
 
 def options_of(model: Any) -> dict[str, Any]:
@@ -130,14 +138,21 @@ def options_of(model: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def evaluated(module: Any) -> Iterator[None]:
-    """Without gradients, dropout and the like; a user's module is left as it was."""
+def evaluated(module: Any, *, learns: bool = False) -> Iterator[None]:
+    """Without dropout and the like; a user's module is left as it was.
+
+    Parameters
+    ----------
+    module : object
+    learns : bool
+        Whether gradients are recorded.
+    """
     parts = list(module.modules()) if isinstance(module, nn.Module) else []
     modes = [part.training for part in parts]
     try:
         for part in parts:
             part.training = False
-        with torch.inference_mode():
+        with torch.inference_mode(not learns):
             yield
     finally:
         for part, mode in zip(parts, modes, strict=True):
@@ -152,7 +167,7 @@ def as_module(model: Any, x: Tensor) -> Tensor:
     return x.to(some.device, some.dtype)
 
 
-def load_transformer(spec: Pretrained, name: str) -> Any:
+def load_transformer(spec: Any, name: str) -> Any:
     """A model of transformers, without a progress bar of its own.
 
     Nor does it report which heads the folder lacks: none is read.

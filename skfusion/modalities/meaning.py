@@ -13,6 +13,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from skfusion.batch import Block
+from skfusion.modalities.fine_tuning import FineTuning
 from skfusion.modalities.output import prefixes
 from skfusion.modalities.pretrained import Pretrained
 from skfusion.modalities.scaling import as_float32, learn_scale, smooth_clip
@@ -51,7 +52,7 @@ class Meaning:
     # ------------------------------------------------------------ fit, transform
 
     def fit_transform(
-        self, cells: NDArray[np.object_], context: Any = None
+        self, cells: NDArray[np.object_], context: Any = None, *, y: Any = None
     ) -> dict[str, NDArray[np.float32]]:
         """Learn the scale of embeddings, and embed the same cells.
 
@@ -60,6 +61,8 @@ class Meaning:
         cells : ndarray (n, n_columns) of objects, None or "" where absent
         context : object, optional
             What the modality learned about the reading of cells.
+        y : array-like (n,), or (n, n_targets), optional
+            What the last layers learn from, where they are to.
 
         Returns
         -------
@@ -71,11 +74,21 @@ class Meaning:
             return {}
         self.fingerprint = self.spec.load()[1]
         there = _are_there(cells)
-        some = cells[there].tolist()
-        if some:
-            vectors = self.spec.embed(some, self.fingerprint, context)
-        else:
-            vectors = self.spec.embed([self.spec.blank()], self.fingerprint, context)
+        some = cells[there].tolist() or [self.spec.blank()]
+        vectors = self.spec.embed(some, self.fingerprint, context)
+        self.tuning = None
+        self.sizes = np.full(vectors.shape[1], FEATURE_NORM / vectors.shape[1] ** 0.5)
+        if np.size(self.spec.fine_tune) > 1 or self.spec.fine_tune != 0:
+            self.tuning = FineTuning(self.spec, self.fingerprint, context)
+            logits = self.tuning.fit_predict(cells, there, y)
+            C = logits.shape[1]
+            import os
+            if os.environ.get("TUNE_ONLY"):
+                vectors = logits; self.sizes = self.sizes[:0]
+            else:
+                vectors = np.concatenate([vectors, logits], axis=1)
+            self.sizes = np.r_[self.sizes, np.full(C, float(os.environ.get("TUNE_NORM","1")) / C**0.5)]
+        self.sizes = self.sizes.astype(np.float32)
         self.width = vectors.shape[1]
         self.center, self.factor = learn_scale(vectors, robust=False)
         return self._spread(vectors, there)
@@ -90,6 +103,10 @@ class Meaning:
         vectors = np.zeros((0, self.width), dtype=np.float32)
         if there.any():
             vectors = self.spec.embed(cells[there].tolist(), self.fingerprint, context)
+            if self.tuning is not None:
+                logits = self.tuning.predict(cells, there)
+                import os
+                vectors = logits if os.environ.get("TUNE_ONLY") else np.concatenate([vectors, logits], axis=1)
         return self._spread(vectors, there)
 
     def _spread(
@@ -184,8 +201,7 @@ class Meaning:
 
     def _sized(self, block: Block) -> NDArray[np.float32]:
         """Embeddings (n, n_columns * F) of a size that suits what is beside them."""
-        flat = block.arrays["meaning"].reshape(len(block), -1)
-        flat = flat * np.float32(FEATURE_NORM / self.width**0.5)
+        flat = (block.arrays["meaning"] * self.sizes).reshape(len(block), -1)
         return np.where(block.present[:, None], flat, np.float32(0))
 
     def _there(self, block: Block) -> NDArray[np.bool_]:

@@ -10,21 +10,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from skfusion._sklearn import Interval
 from skfusion._validation import shorten
 from skfusion.modalities.embeddings import Cache, FolderCache, MemoryCache, NoCache
+from skfusion.modalities.frozen import evaluated
 
-__all__ = ["MEMORY", "Pretrained"]
+__all__ = ["MEMORY", "Pretrained", "Tuned"]
 
 #: Embeddings of this process, for every spec with ``cache="memory"``.
 MEMORY = MemoryCache()
@@ -35,6 +36,21 @@ _MAX_LOADED = 2
 _CHUNK = 8  # batches between two steps of the progress bar
 # One thread at a time loads or embeds: the others then find what it made.
 _lock = threading.RLock()
+
+
+class Tuned(NamedTuple):
+    """Layers that learned from the targets, and a linear head on them.
+
+    **Shape**: coef (F, C).
+    """
+
+    weights: dict[str, NDArray[np.float32]]
+    coef: NDArray[np.float32]
+    digest: str
+
+    @property
+    def key(self) -> str:
+        return self.digest + hashlib.blake2b(self.coef.tobytes()).hexdigest()
 
 
 class Unnamed:
@@ -48,7 +64,7 @@ class Unnamed:
 
 
 class Pretrained(BaseEstimator, ABC):
-    """Base of the specs of pretrained encoders, whose weights stay as they are.
+    """Base of the specs of pretrained encoders.
 
     A subclass says how a model is loaded, how cells are embedded, and what of a cell
     its embedding depends on.
@@ -58,6 +74,7 @@ class Pretrained(BaseEstimator, ABC):
     _example: ClassVar[str] = ""
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "model": "no_validation",
+        "fine_tune": [Interval(Integral, 0, None, closed="left"), "array-like"],
         "revision": [str, None],
         "local_files_only": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -71,6 +88,7 @@ class Pretrained(BaseEstimator, ABC):
         self,
         model: Any,
         *,
+        fine_tune: int | Sequence[str] = 0,
         revision: str | None = None,
         local_files_only: bool = False,
         batch_size: int = 32,
@@ -80,6 +98,7 @@ class Pretrained(BaseEstimator, ABC):
         verbose: bool = False,
     ) -> None:
         self.model = model
+        self.fine_tune = fine_tune
         self.revision = revision
         self.local_files_only = local_files_only
         self.batch_size = batch_size
@@ -95,8 +114,13 @@ class Pretrained(BaseEstimator, ABC):
         """Load a model by its name on the hub, or from a folder."""
 
     @abstractmethod
-    def _encode(self, model: Any, cells: Sequence[Any]) -> Any:
-        """Embeddings (n, width) of cells, or what NumPy makes an array of."""
+    def _encode(
+        self, model: Any, cells: Sequence[Any], weights: dict[str, Tensor] | None = None
+    ) -> Any:
+        """Embeddings (n, width) of cells, or what NumPy makes an array of.
+
+        With other `weights`, a Tensor, or a list of them, through which gradients flow.
+        """
 
     @abstractmethod
     def _content(self, cell: Any) -> bytes:
@@ -183,6 +207,7 @@ class Pretrained(BaseEstimator, ABC):
         cells: Sequence[Any],
         fingerprint: str | None = None,
         context: Any = None,
+        tuned: Tuned | None = None,
     ) -> NDArray[np.float32]:
         """Embed cells, each distinct one once, and none that the cache has.
 
@@ -194,12 +219,16 @@ class Pretrained(BaseEstimator, ABC):
             and the model is loaded only where the cache lacks a cell.
         context : object, optional
             What the modality learned about the reading of cells.
+        tuned : Tuned, optional
+            What the last layers learned; embeddings are then the logits of its head.
 
         Returns
         -------
         embeddings : ndarray of shape (n, width), float32
         """
         prefix = (self.load()[1] if fingerprint is None else fingerprint).encode()
+        if tuned is not None:
+            prefix += tuned.key.encode()
         step = self.batch_size * _CHUNK
         keys = [
             hashlib.blake2b(prefix + b"\0" + self._content(c), digest_size=16).digest()
@@ -222,7 +251,7 @@ class Pretrained(BaseEstimator, ABC):
                 for start in range(0, len(missing), step):
                     some = missing[start : start + step]
                     ready = self._read([distinct[key] for key in some], context)
-                    new = self._checked(ready, fingerprint)
+                    new = self._checked(ready, fingerprint, tuned)
                     made = dict(zip(some, new, strict=True))
                     cache.put(made, limit)
                     found |= made
@@ -230,7 +259,7 @@ class Pretrained(BaseEstimator, ABC):
         return np.stack([found[key] for key in keys])
 
     def _checked(
-        self, cells: Sequence[Any], fingerprint: str | None
+        self, cells: Sequence[Any], fingerprint: str | None, tuned: Tuned | None
     ) -> NDArray[np.float32]:
         """Embeddings of cells, by the weights that `fit` knew, and as they must be."""
         model, own = self.load()
@@ -239,7 +268,22 @@ class Pretrained(BaseEstimator, ABC):
                 f"The weights of model={shorten(str(self.model))} are not those that "
                 "the estimator was fitted with. Restore them, or fit again."
             )
-        made = self._encode(model, cells)
+        weights = None
+        if tuned is not None:
+            own = dict(model.named_parameters())
+            weights = {
+                name: torch.from_numpy(array).to(own[name])
+                for name, array in tuned.weights.items()
+            }
+        with evaluated(model):
+            made = self._encode(model, cells, weights)
+        if isinstance(made, list) and made and isinstance(made[0], Tensor):
+            widths = {tuple(x.shape) for x in made}
+            made = torch.stack(made) if len(widths) == 1 else [x.cpu() for x in made]
+        if isinstance(made, Tensor):
+            made = made.float().cpu().numpy()
+        if tuned is not None:
+            made = made @ tuned.coef
         shapes = sorted({np.shape(vector) for vector in made})
         if len(shapes) > 1:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -165,7 +166,8 @@ class AudioModality(CellModality):
         ----------
         X : DataFrame, Series or array-like of n_samples rows
             One sound a cell.
-        y : ignored
+        y : array-like of n_samples targets, optional
+            Read where `encoder` fine-tunes.
 
         Returns
         -------
@@ -176,7 +178,7 @@ class AudioModality(CellModality):
         ValueError
             If a cell cannot be read and ``on_error="raise"``.
         """
-        self.fit_transform(X)
+        self.fit_transform(X, y)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -203,7 +205,8 @@ class AudioModality(CellModality):
             self.duration_ = float(self.duration)
         self.encoder_ = None if self.encoder is None else self.encoder.settled()
         self._meaning = Meaning(self.encoder_, names)
-        block = self._block(names, columns, labels, self._meaning.fit_transform)
+        embed = partial(self._meaning.fit_transform, y=y)
+        block = self._block(names, columns, labels, embed)
         self.band_mean_, self.band_sd_ = band_statistics(
             block.arrays["log_mel"].ravel(), self.n_mels
         )

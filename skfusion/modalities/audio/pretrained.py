@@ -17,6 +17,7 @@ from skfusion._validation import shorten
 from skfusion.modalities.audio.reading import decode
 from skfusion.modalities.frozen import (
     as_module,
+    call_with,
     load_transformer,
     options_of,
     vectors,
@@ -100,6 +101,7 @@ class PretrainedAudio(Pretrained):
         self,
         model: Any,
         *,
+        fine_tune: int | Sequence[str] = 0,
         layers: Sequence[str] | None = None,
         sample_rate: int | None = None,
         revision: str | None = None,
@@ -112,6 +114,7 @@ class PretrainedAudio(Pretrained):
     ) -> None:
         super().__init__(
             model,
+            fine_tune=fine_tune,
             revision=revision,
             local_files_only=local_files_only,
             batch_size=batch_size,
@@ -159,8 +162,11 @@ class PretrainedAudio(Pretrained):
         return _Extracted(load_transformer(self, name), extractor)
 
     def _encode(
-        self, model: Any, cells: Sequence[NDArray[np.float32]]
-    ) -> list[NDArray[np.float32]]:
+        self,
+        model: Any,
+        cells: Sequence[NDArray[np.float32]],
+        weights: dict[str, Tensor] | None = None,
+    ) -> list[Tensor]:
         if hasattr(model, "config") or not callable(model):
             raise TypeError(
                 "The 'model' parameter of PretrainedAudio must be a name, a folder or "
@@ -174,7 +180,8 @@ class PretrainedAudio(Pretrained):
 
             def call(samples: NDArray[np.float32] = samples) -> Any:
                 if isinstance(model, nn.Module):
-                    return model(as_module(model, torch.from_numpy(samples)[None]))
+                    x = as_module(model, torch.from_numpy(samples)[None])
+                    return call_with(weights, model, x)
                 return np.asarray(model(samples))[None]
 
             out.append(vectors(call, module, self.layers, in_order=True)[0])

@@ -161,7 +161,8 @@ class ImageModality(CellModality):
         X : DataFrame, Series or array-like of n_samples rows
             One picture a cell; an array (n_samples, H, W) or (n_samples, H, W, C) is
             one column of pictures.
-        y : ignored
+        y : array-like of n_samples targets, optional
+            Read where `encoder` fine-tunes.
 
         Returns
         -------
@@ -172,7 +173,7 @@ class ImageModality(CellModality):
         ValueError
             If a cell cannot be read and ``on_error="raise"``.
         """
-        self.fit_transform(X)
+        self.fit_transform(X, y)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -182,7 +183,8 @@ class ImageModality(CellModality):
         Parameters
         ----------
         X : DataFrame, Series or array-like of n_samples rows
-        y : ignored
+        y : array-like of n_samples targets, optional
+            Read where `encoder` fine-tunes.
 
         Returns
         -------
@@ -207,7 +209,7 @@ class ImageModality(CellModality):
         self.encoder_ = None if self.encoder is None else self.encoder.settled()
         self._meaning = Meaning(self.encoder_, names)
         block.arrays |= self._meaning.fit_transform(
-            readable(columns, pictures), self._reader
+            readable(columns, pictures), self._reader, y=y
         )
         return block
 

@@ -12,13 +12,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from skfusion._sklearn import Interval
 from skfusion._validation import shorten
 from skfusion.modalities.frozen import (
     as_module,
+    call_with,
     load_transformer,
-    options_of,
     vectors,
 )
 from skfusion.modalities.image.pixels import channels_first
@@ -105,6 +106,7 @@ class PretrainedImage(Pretrained):
         self,
         model: Any,
         *,
+        fine_tune: int | Sequence[str] = 0,
         layers: Sequence[str] | None = None,
         size: int | None = None,
         mean: Sequence[float] | float | None = None,
@@ -119,6 +121,7 @@ class PretrainedImage(Pretrained):
     ) -> None:
         super().__init__(
             model,
+            fine_tune=fine_tune,
             revision=revision,
             local_files_only=local_files_only,
             batch_size=batch_size,
@@ -204,7 +207,9 @@ class PretrainedImage(Pretrained):
     def _load(self, name: str) -> Any:
         return load_transformer(self, name)
 
-    def _encode(self, model: Any, cells: Sequence[Any]) -> NDArray[np.float32]:
+    def _encode(
+        self, model: Any, cells: Sequence[Any], weights: dict[str, Tensor] | None = None
+    ) -> Tensor:
         if not callable(model):
             raise TypeError(
                 "The 'model' parameter of PretrainedImage must be a name, a folder or "
@@ -223,9 +228,9 @@ class PretrainedImage(Pretrained):
             shape = (3, *pixels[0].shape[1:])
             stack = np.stack([np.broadcast_to(p, shape) for p in pixels])
             x = as_module(model, (torch.from_numpy(stack) - mean) / std)
-            call = functools.partial(model, x, **options_of(model))
+            call = functools.partial(call_with, weights, model, x)
             parts.append(vectors(call, model, self.layers))
-        return np.concatenate(parts)
+        return torch.cat(parts)
 
     def _content(self, cell: Any) -> bytes:
         settings = (self.layers, self.mean, self.std, cell.shape)

@@ -161,7 +161,8 @@ class TextModality(CellModality):
         Parameters
         ----------
         X : DataFrame, Series or array-like of n_samples rows of str
-        y : ignored
+        y : array-like of n_samples targets, optional
+            Read where `encoder` fine-tunes.
 
         Returns
         -------
@@ -172,7 +173,7 @@ class TextModality(CellModality):
         ValueError
             Where a cell is there and is no text, unless ``on_error="absent"``.
         """
-        self._learn(self._read(X, reset=True))
+        self.fit_transform(X, y)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -185,7 +186,9 @@ class TextModality(CellModality):
         """
         tokens = self._read(X, reset=True)
         self._learn(tokens)
-        return self._to_block(tokens)
+        self._meaning = Meaning(self.encoder_, self._column_names)
+        meaning = self._meaning.fit_transform(_texts(tokens), y=y)
+        return self._to_block(tokens, meaning)
 
     def transform(self, X: Any) -> Block:
         """Clean the texts and split them into known words.
@@ -205,7 +208,8 @@ class TextModality(CellModality):
             n_columns, width) where there is an `encoder`.
         """
         check_is_fitted(self)
-        return self._to_block(self._read(X, reset=False))
+        tokens = self._read(X, reset=False)
+        return self._to_block(tokens, self._meaning.transform(_texts(tokens)))
 
     def _read(self, X: Any, *, reset: bool) -> Tokens:
         """Clean the cells, join the columns, and split them into words."""
@@ -269,13 +273,10 @@ class TextModality(CellModality):
         self._features = TextFeatures(vocabulary, min(self.n_features_in_, MAX_COLUMNS))
         self._features.learn(tokens, ids, min_df=min_df)
         self.encoder_ = None if self.encoder is None else clone(self.encoder)
-        self._meaning = Meaning(self.encoder_, self._column_names)
-        self._meaning.fit_transform(_texts(tokens))
 
-    def _to_block(self, tokens: Tokens) -> Block:
+    def _to_block(self, tokens: Tokens, meaning: Mapping[str, NDArray[Any]]) -> Block:
         """Spread the words over padded arrays, with what their texts mean."""
-        arrays = self._features.vocabulary.arrays(tokens)
-        arrays |= self._meaning.transform(_texts(tokens))
+        arrays = {**self._features.vocabulary.arrays(tokens), **meaning}
         return Block(arrays, tokens.present, tokens.cells)
 
     # ------------------------------------------------------------ what others read

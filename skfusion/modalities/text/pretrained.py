@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skfusion.modalities.frozen import evaluated, without_progress_bar
+from skfusion.modalities.frozen import call_with, without_progress_bar
 from skfusion.modalities.pretrained import Pretrained
 
 __all__ = ["PretrainedText"]
@@ -86,6 +84,7 @@ class PretrainedText(Pretrained):
         self,
         model: Any,
         *,
+        fine_tune: int | Sequence[str] = 0,
         prompt: str = "",
         middle_layer: bool = True,
         revision: str | None = None,
@@ -98,6 +97,7 @@ class PretrainedText(Pretrained):
     ) -> None:
         super().__init__(
             model,
+            fine_tune=fine_tune,
             revision=revision,
             local_files_only=local_files_only,
             batch_size=batch_size,
@@ -120,7 +120,9 @@ class PretrainedText(Pretrained):
                 local_files_only=self.local_files_only,
             )
 
-    def _encode(self, model: Any, cells: Sequence[Any]) -> Any:
+    def _encode(
+        self, model: Any, cells: Sequence[Any], weights: dict[str, Tensor] | None = None
+    ) -> Any:
         if not hasattr(model, "encode"):
             raise TypeError(
                 "The 'model' parameter of PretrainedText must be a name, a folder or "
@@ -129,11 +131,18 @@ class PretrainedText(Pretrained):
             )
         texts = [self.prompt + cell for cell in cells]
         layer = _middle_layer(model) if self.middle_layer else None
-        if layer is not None:
-            steps = range(0, len(texts), self.batch_size)
-            parts = [_both(model, layer, texts[i:][: self.batch_size]) for i in steps]
-            return np.concatenate(parts)
-        return model.encode(texts, batch_size=self.batch_size, show_progress_bar=False)
+        if weights is None and layer is None:
+            return model.encode(
+                texts, batch_size=self.batch_size, show_progress_bar=False
+            )
+        parts = []
+        for start in range(0, len(texts), self.batch_size):
+            some = texts[start:][: self.batch_size]
+            if weights is not None:
+                parts.append(_last(model, some, weights))
+            else:
+                parts.append(_both(model, layer, some))
+        return torch.cat(parts)
 
     def _content(self, cell: Any) -> bytes:
         return f"{self.middle_layer}\0{self.prompt}\0{cell}".encode(
@@ -160,14 +169,34 @@ def _middle_layer(model: Any) -> nn.Module | None:
     return None
 
 
-def _both(model: Any, layer: nn.Module, texts: list[str]) -> NDArray[np.float32]:
-    """The mean of the tokens of a layer and the embedding itself, side by side."""
+def _run(
+    model: Any, texts: list[str], weights: dict[str, Tensor] | None = None
+) -> tuple[Any, Tensor]:
+    """What a `SentenceTransformer` gives for texts, and the mask of their tokens."""
     prompt = model.prompts.get(model.default_prompt_name) or ""
     read = getattr(model, "preprocess", model.tokenize)  # its older name
     inputs = {
         name: x.to(model.device) if isinstance(x, Tensor) else x
         for name, x in read([prompt + text for text in texts]).items()
     }
+    mask = inputs["attention_mask"]
+    return call_with(weights, model, inputs), mask
+
+
+def _mean(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Mean (n, width) of the tokens (n, n_tokens, width) that are there."""
+    there = mask.to(tokens.dtype).unsqueeze(-1)
+    return (tokens * there).sum(dim=1) / there.sum(dim=1)
+
+
+def _last(model: Any, texts: list[str], weights: dict[str, Tensor]) -> Tensor:
+    """The mean of the tokens of the last layer, with other weights."""
+    out, mask = _run(model, texts, weights)
+    return _mean(out["token_embeddings"], mask).float()
+
+
+def _both(model: Any, layer: Any, texts: list[str]) -> Tensor:
+    """The mean of the tokens of a layer and the embedding itself, side by side."""
     found: list[Tensor] = []
 
     def keep(_: nn.Module, __: Any, output: Any) -> None:
@@ -175,10 +204,7 @@ def _both(model: Any, layer: nn.Module, texts: list[str]) -> NDArray[np.float32]
 
     hook = layer.register_forward_hook(keep)
     try:
-        with evaluated(model):
-            whole = model(inputs)["sentence_embedding"]
+        out, mask = _run(model, texts)
     finally:
         hook.remove()
-    mask = inputs["attention_mask"].to(found[0].dtype).unsqueeze(-1)
-    middle = (found[0] * mask).sum(dim=1) / mask.sum(dim=1)
-    return torch.cat([middle, whole], dim=1).float().cpu().numpy()
+    return torch.cat([_mean(found[0], mask), out["sentence_embedding"]], dim=1).float()
