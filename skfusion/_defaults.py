@@ -16,6 +16,7 @@ __all__ = [
     "automatic_epochs",
     "automatic_folds",
     "batch_recipe",
+    "fine_tuning_epochs",
     "has_joint_part",
     "linear_strengths",
     "reduced_width",
@@ -37,6 +38,8 @@ MIN_EPOCHS, MAX_EPOCHS = 6, 30
 #: Epochs over each further batch of `partial_fit`, and the power of its share of all
 #: rows so far by which the learning rate is smaller.
 BATCH_EPOCHS, BATCH_LR_POWER = 5, 0.5
+#: Epochs of fine-tuning, fewest and most, and rows that it is shown at least between.
+FINE_TUNING_EPOCHS, FINE_TUNING_ROWS = (2, 6), 3000
 
 
 def automatic_folds(n: int, *, slow: bool) -> int:
@@ -95,7 +98,8 @@ def automatic_epochs(
 
 def fine_tuning_epochs(n: int) -> int:
     """Epochs over which the last layers of a pretrained encoder learn."""
-    return max(2, min(6, math.ceil(3000 / n)))
+    few, many = FINE_TUNING_EPOCHS
+    return max(few, min(many, math.ceil(FINE_TUNING_ROWS / max(n, 1))))
 
 
 def batch_recipe(recipe: Any, share: float) -> Any:

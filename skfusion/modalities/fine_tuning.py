@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import QuantileTransformer
 from sklearn.utils.multiclass import type_of_target
 from torch import Tensor, nn
@@ -24,8 +23,7 @@ from skfusion.modalities.pretrained import Pretrained, Tuned
 
 __all__ = ["FineTuning"]
 
-#: Each fold's model predicts the rows that it did not learn from; new rows are given
-#: the mean over folds.
+#: Halves of the rows: the model of one predicts the other.
 N_FOLDS = 2
 BATCH_SIZE = 32
 LR = 2e-4
@@ -60,7 +58,11 @@ class FineTuning:
         self.context = context
 
     def fit_predict(
-        self, cells: NDArray[np.object_], there: NDArray[np.bool_], y: Any
+        self,
+        cells: NDArray[np.object_],
+        there: NDArray[np.bool_],
+        vectors: NDArray[np.float32],
+        y: Any,
     ) -> NDArray[np.float32]:
         """Train, and predict each row by the model that did not learn from it.
 
@@ -68,6 +70,8 @@ class FineTuning:
         ----------
         cells : ndarray (n, n_columns) of objects
         there : ndarray (n, n_columns), bool
+        vectors : ndarray (n_there, width)
+            Embeddings before anything is learned; equal cells have equal ones.
         y : array-like (n,), or (n, n_targets)
 
         Returns
@@ -77,35 +81,29 @@ class FineTuning:
         """
         target = _Target.of(self.spec, y)
         self.n_outputs = target.n_outputs
-        self.folds: list[list[Tuned]] = []
-        row, column = np.nonzero(there)
-        flat = cells[there]
-        logits = np.zeros((len(flat), self.n_outputs), np.float32)
-        splits = _splits(self.spec, flat, row)
         model = self.spec.load()[0]
         names = tuned_parameters(self.spec, model)
-        epochs = fine_tuning_epochs(int(there.any(axis=1).sum()))
-        sizes = [len(_batches(row[train])) for train, _ in splits]
+        row, column = np.nonzero(there)
+        flat = cells[there]
+        fold = _folds(there, vectors)[row]
+        n_epochs = fine_tuning_epochs(int(there.any(axis=1).sum()))
+        n_batches = [len(_batches(row[fold != k])) for k in range(N_FOLDS)]
         bar = tqdm(
-            total=epochs * sum(sizes),
+            total=n_epochs * sum(n_batches),
             desc=f"{type(self.spec).__name__}: fine-tuning",
             unit="batch",
             disable=not self.spec.verbose,
         )
+        self.folds: list[list[Tuned]] = []
         with bar, evaluated(model, learns=True), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            for train, held in splits:
-                heads = self._train(
-                    model,
-                    names,
-                    (flat[train], row[train], column[train]),
-                    target,
-                    n_columns=there.shape[1],
-                    epochs=epochs,
-                    bar=bar,
-                )
-                self.folds.append(heads)
-        for (_, held), heads in zip(splits, self.folds, strict=True):
+            for k in range(N_FOLDS) if len(np.unique(fold)) == N_FOLDS else ():
+                rows = _Rows(flat[fold != k], row[fold != k], column[fold != k])
+                trainer = _Trainer(self, model, names, target, there.shape[1])
+                self.folds.append(trainer.train(rows, n_epochs, bar))
+        logits = np.zeros((len(flat), self.n_outputs), np.float32)
+        for k, heads in enumerate(self.folds):
+            held = fold == k
             logits[held] = self._predict(heads, flat[held], column[held])
         return logits
 
@@ -114,6 +112,8 @@ class FineTuning:
     ) -> NDArray[np.float32]:
         """Mean over folds of the logits (n_there, C) of the cells that are there."""
         column = np.nonzero(there)[1]
+        if not self.folds:  # no two rows to learn from
+            return np.zeros((len(column), self.n_outputs), np.float32)
         folds = [self._predict(heads, cells[there], column) for heads in self.folds]
         return np.mean(folds, axis=0, dtype=np.float32)
 
@@ -129,66 +129,91 @@ class FineTuning:
                 )
         return out
 
-    def _train(
+
+class _Rows(NamedTuple):
+    """Cells to learn from, each with the row and the column that it stands in."""
+
+    cells: NDArray[np.object_]
+    row: NDArray[np.intp]
+    column: NDArray[np.intp]
+
+
+class _Trainer:
+    """Trains a copy of the last layers, and one head a column.
+
+    The first batch says how wide the heads are.
+    """
+
+    def __init__(
         self,
+        tuning: FineTuning,
         model: nn.Module,
         names: Sequence[str],
-        rows: tuple[NDArray[Any], NDArray[np.intp], NDArray[np.intp]],
         target: _Target,
-        *,
         n_columns: int,
-        epochs: int,
-        bar: Any,
-    ) -> list[Tuned]:
-        """Last layers and heads that are trained on some rows, one head a column."""
-        cells, row, column = rows
-        known = dict(model.named_parameters())
-        weights = {name: p.detach() for name, p in known.items()}
-        tuned = {name: weights[name].clone().requires_grad_() for name in names}
-        weights |= tuned
-        bias = target.prior(np.unique(row)).requires_grad_()
-        heads: list[Tensor] = []
-        optimiser, schedule = None, None
-        size = [self.spec._size(cell) for cell in cells]
-        batches = _batches(row)
+    ) -> None:
+        self.spec, self.context = tuning.spec, tuning.context
+        self.model, self.target, self.n_columns = model, target, n_columns
+        weights = {name: p.detach() for name, p in model.named_parameters()}
+        self.tuned = {name: weights[name].clone().requires_grad_() for name in names}
+        self.weights = weights | self.tuned
+        self.heads: list[Tensor] = []
+
+    def train(self, rows: _Rows, n_epochs: int, bar: Any) -> list[Tuned]:
+        """What was learned, of each column; `bar` is told of every batch."""
+        bias = self.target.prior(np.unique(rows.row))
+        n_steps = n_epochs * len(_batches(rows.row))
+        size = np.array([self.spec._size(cell) for cell in rows.cells])
         rng = np.random.RandomState(0)
-        for _ in range(epochs):
-            for batch in _batches(row, np.asarray(size), rng):
-                ready = self.spec._read(list(cells[batch]), self.context)
-                made = self.spec._encode(model, ready, weights)
-                x = made if isinstance(made, Tensor) else torch.stack(list(made))
-                if optimiser is None:
-                    heads = [
-                        x.new_zeros(x.shape[1], target.n_outputs).requires_grad_()
-                        for _ in range(n_columns)
-                    ]
+        optimiser, schedule = None, None
+        for _ in range(n_epochs):
+            for batch in _batches(rows.row, size, rng):
+                x = F.dropout(self._embed(rows.cells[batch]), DROPOUT)
+                if optimiser is None or schedule is None:
+                    self._start_heads(x)
+                    bias = bias.to(x.device).requires_grad_()
+                    layers = list(self.tuned.values())
                     optimiser, schedule = _optimiser(
-                        list(tuned.values()), [*heads, bias], epochs * len(batches)
+                        layers, [*self.heads, bias], n_steps
                     )
-                    bias.data = bias.data.to(x.device)
-                x = F.dropout(x, DROPOUT)
-                distinct, at = np.unique(row[batch], return_inverse=True)
+                distinct, at = np.unique(rows.row[batch], return_inverse=True)
                 own = torch.stack(
-                    [x[i] @ heads[k] for i, k in enumerate(column[batch])]
+                    [
+                        vector @ self.heads[k]
+                        for vector, k in zip(x, rows.column[batch], strict=True)
+                    ]
                 )
                 logits = bias.expand(len(distinct), -1).index_add(
                     0, torch.from_numpy(at).to(x.device), own
                 )
-                loss = target.loss(logits, distinct)
                 optimiser.zero_grad()
-                loss.backward()
-                if all(p.grad is None for p in tuned.values()):
-                    raise ValueError(
-                        f"fine_tune={shorten(self.spec.fine_tune)}: no such layer of "
-                        f"{type(model).__name__} takes part in its output."
-                    )
-                nn.utils.clip_grad_norm_([*tuned.values(), *heads], 1.0)
+                self.target.loss(logits, distinct).backward()
+                nn.utils.clip_grad_norm_([*self.tuned.values(), *self.heads], 1.0)
                 optimiser.step()
                 schedule.step()
                 bar.update()
+        return self._learned()
+
+    def _embed(self, cells: NDArray[np.object_]) -> Tensor:
+        ready = self.spec._read(cells.tolist(), self.context)
+        made = self.spec._encode(self.model, ready, self.weights)
+        return made if isinstance(made, Tensor) else torch.stack(list(made))
+
+    def _start_heads(self, x: Tensor) -> None:
+        if not x.requires_grad:
+            raise ValueError(
+                f"fine_tune={shorten(self.spec.fine_tune)}: no such layer of "
+                f"{type(self.model).__name__} takes part in its output."
+            )
+        shape = x.shape[1], self.target.n_outputs
+        self.heads = [
+            x.new_zeros(shape).requires_grad_() for _ in range(self.n_columns)
+        ]
+
+    def _learned(self) -> list[Tuned]:
         arrays = {
             name: p.detach().cpu().numpy()
-            for name, p in tuned.items()
+            for name, p in self.tuned.items()
             if p.grad is not None
         }
         digest = hashlib.blake2b(digest_size=16)
@@ -196,7 +221,7 @@ class FineTuning:
             digest.update(array.tobytes())
         return [
             Tuned(arrays, head.detach().cpu().numpy(), digest.hexdigest())
-            for head in heads
+            for head in self.heads
         ]
 
 
@@ -237,15 +262,13 @@ def _batches(
     ]
 
 
-def _splits(
-    spec: Pretrained, cells: NDArray[Any], row: NDArray[np.intp]
-) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Folds of cells; rows that share a cell are in one where that is possible."""
-    distinct, at = np.unique(row, return_inverse=True)
-    n_folds = min(N_FOLDS, len(distinct))
-    fold = np.random.RandomState(0).permutation(len(distinct)) % n_folds
-    every = fold[at]
-    return [(np.flatnonzero(every != k), np.flatnonzero(every == k)) for k in range(n_folds)]
+def _folds(there: NDArray[np.bool_], vectors: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The fold (n,) of each row; rows whose cells are equal are in the same one."""
+    ids = np.full(there.shape, -1)
+    ids[there] = np.unique(vectors, axis=0, return_inverse=True)[1].ravel()
+    groups, group = np.unique(ids, axis=0, return_inverse=True)
+    of_group = np.random.RandomState(0).permutation(len(groups)) % N_FOLDS
+    return np.asarray(of_group[group.ravel()])
 
 
 class _Target(NamedTuple):
@@ -309,10 +332,10 @@ def tuned_parameters(spec: Pretrained, model: Any) -> list[str]:
         )
     known = dict(model.named_modules())
     if isinstance(spec.fine_tune, int | np.integer):
-        first = _first_of_last(known, int(spec.fine_tune))
+        last = _last_layers(known, int(spec.fine_tune))
         names = [name for name, _ in model.named_parameters()]
-        start = next(i for i, n in enumerate(names) if n.startswith(first + "."))
-        names = names[start:]
+        start = [i for i, name in enumerate(names) if name.startswith(last)]
+        names = names[start[0] :] if start else []  # with what comes after the stack
     else:
         layers = list(spec.fine_tune)
         for layer in layers:
@@ -332,8 +355,8 @@ def tuned_parameters(spec: Pretrained, model: Any) -> list[str]:
     return [name for name in names if weights[name].is_floating_point()]
 
 
-def _first_of_last(known: dict[str, nn.Module], n_layers: int) -> str:
-    """The first of the last layers, which are those of the longest stack."""
+def _last_layers(known: dict[str, nn.Module], n_layers: int) -> tuple[str, ...]:
+    """How the names of the last layers' parameters begin, in the longest stack."""
     stacks = {
         name: module
         for name, module in known.items()
@@ -344,8 +367,9 @@ def _first_of_last(known: dict[str, nn.Module], n_layers: int) -> str:
             f"fine_tune={n_layers}: the model has no stack of layers that could be "
             "counted. Name the layers instead, as in model.named_modules()."
         )
-    name = max(stacks, key=lambda n: len(stacks[n]))  # type: ignore[arg-type]
-    count = len(stacks[name])  # type: ignore[arg-type]
+    name = max(stacks, key=lambda n: len(stacks[n]))
+    count = len(stacks[name])
     if n_layers > count:
         raise ValueError(f"fine_tune={n_layers}: the model has {count} layers.")
-    return f"{name}.{count - n_layers}".lstrip(".")
+    layers = range(count - n_layers, count)
+    return tuple(f"{name}.{i}.".lstrip(".") for i in layers)

@@ -76,19 +76,16 @@ class Meaning:
         there = _are_there(cells)
         some = cells[there].tolist() or [self.spec.blank()]
         vectors = self.spec.embed(some, self.fingerprint, context)
+        sizes = [_norm_one(vectors.shape[1])]
         self.tuning = None
-        self.sizes = np.full(vectors.shape[1], FEATURE_NORM / vectors.shape[1] ** 0.5)
-        if np.size(self.spec.fine_tune) > 1 or self.spec.fine_tune != 0:
+        if self.spec.fine_tunes:
             self.tuning = FineTuning(self.spec, self.fingerprint, context)
-            logits = self.tuning.fit_predict(cells, there, y)
-            C = logits.shape[1]
-            import os
-            if os.environ.get("TUNE_ONLY"):
-                vectors = logits; self.sizes = self.sizes[:0]
-            else:
-                vectors = np.concatenate([vectors, logits], axis=1)
-            self.sizes = np.r_[self.sizes, np.full(C, float(os.environ.get("TUNE_NORM","1")) / C**0.5)]
-        self.sizes = self.sizes.astype(np.float32)
+            logits = self.tuning.fit_predict(cells, there, vectors[: there.sum()], y)
+            if not there.any():
+                logits = np.zeros((1, logits.shape[1]), np.float32)
+            vectors = np.concatenate([vectors, logits], axis=1)
+            sizes.append(_norm_one(logits.shape[1]))
+        self.sizes = np.concatenate(sizes)
         self.width = vectors.shape[1]
         self.center, self.factor = learn_scale(vectors, robust=False)
         return self._spread(vectors, there)
@@ -105,8 +102,7 @@ class Meaning:
             vectors = self.spec.embed(cells[there].tolist(), self.fingerprint, context)
             if self.tuning is not None:
                 logits = self.tuning.predict(cells, there)
-                import os
-                vectors = logits if os.environ.get("TUNE_ONLY") else np.concatenate([vectors, logits], axis=1)
+                vectors = np.concatenate([vectors, logits], axis=1)
         return self._spread(vectors, there)
 
     def _spread(
@@ -208,6 +204,11 @@ class Meaning:
         """Which columns have an embedding, (n, n_columns)."""
         there = (block.arrays["meaning"] != 0).any(axis=-1)
         return np.asarray(there & block.present[:, None])
+
+
+def _norm_one(width: int) -> NDArray[np.float32]:
+    """Factors (width,) by which standardised features have `FEATURE_NORM`."""
+    return np.full(width, FEATURE_NORM / width**0.5, dtype=np.float32)
 
 
 def _are_there(cells: NDArray[np.object_]) -> NDArray[np.bool_]:

@@ -142,6 +142,11 @@ class Pretrained(BaseEstimator, ABC):
         """About how long a cell takes: batches hold cells of like size."""
         return 0
 
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether any layers learn from the targets."""
+        return np.size(self.fine_tune) > 0 and not np.array_equal(self.fine_tune, 0)
+
     # ------------------------------------------------------------ loading
 
     def load(self) -> tuple[Any, str]:
@@ -270,20 +275,17 @@ class Pretrained(BaseEstimator, ABC):
             )
         weights = None
         if tuned is not None:
-            own = dict(model.named_parameters())
+            known = dict(model.named_parameters())
             weights = {
-                name: torch.from_numpy(array).to(own[name])
+                name: torch.from_numpy(array).to(known[name])
                 for name, array in tuned.weights.items()
             }
         with evaluated(model):
             made = self._encode(model, cells, weights)
-        if isinstance(made, list) and made and isinstance(made[0], Tensor):
-            widths = {tuple(x.shape) for x in made}
-            made = torch.stack(made) if len(widths) == 1 else [x.cpu() for x in made]
         if isinstance(made, Tensor):
             made = made.float().cpu().numpy()
-        if tuned is not None:
-            made = made @ tuned.coef
+        elif isinstance(made, list):
+            made = [x.cpu().numpy() if isinstance(x, Tensor) else x for x in made]
         shapes = sorted({np.shape(vector) for vector in made})
         if len(shapes) > 1:
             raise ValueError(
@@ -291,6 +293,8 @@ class Pretrained(BaseEstimator, ABC):
                 f"the cell, but gave shapes {shorten(shapes)}."
             )
         vectors = np.asarray(made, dtype=np.float32)
+        if tuned is not None:
+            vectors = vectors @ tuned.coef
         if vectors.ndim != 2 or len(vectors) != len(cells) or not vectors.shape[1]:
             raise ValueError(
                 f"model={shorten(self.model)} must give one vector a cell, "

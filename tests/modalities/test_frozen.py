@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from skfusion.modalities.frozen import as_module, options_of, vectors
+from skfusion.modalities.frozen import as_module, evaluated, options_of, vectors
 
 X = torch.arange(48, dtype=torch.float32).reshape(2, 3, 2, 4)
 
@@ -38,7 +38,7 @@ def test_outputs_are_averaged_over_places_steps_or_not_at_all():
         (X.numpy(), X.mean(dim=(2, 3))),
     ]:
         found = vectors(lambda output=output: output, None, None)
-        assert found.dtype == np.float32
+        assert found.dtype == torch.float32
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -58,7 +58,8 @@ def test_of_a_model_of_transformers_four_layers_count():
 
 def test_layers_are_found_by_name_and_stand_side_by_side():
     net = Net()
-    found = vectors(lambda: net(X), net, ["second", "first"])
+    with evaluated(net):
+        found = vectors(lambda: net(X), net, ["second", "first"])
     first = net.first(X).mean(dim=(2, 3))
     second = net.second(net.first(X)).mean(dim=(2, 3))
     np.testing.assert_allclose(
@@ -70,13 +71,17 @@ def test_layers_are_found_by_name_and_stand_side_by_side():
 def test_a_module_is_evaluated_and_left_as_it_was():
     net = Net()
     net.second.eval()
-    a, b = (vectors(lambda: net(X), net, None) for _ in range(2))
+    with evaluated(net):
+        a, b = (vectors(lambda: net(X), net, None) for _ in range(2))
+    assert not a.requires_grad
+    with evaluated(net, learns=True):
+        assert vectors(lambda: net(X), net, None).requires_grad
     np.testing.assert_array_equal(a, b)  # no dropout
     assert net.training
     assert net.drop.training
     assert not net.second.training
     net.head.register_forward_hook(lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError), evaluated(net):
         vectors(lambda: net(X), net, None)
     assert net.drop.training
 

@@ -32,8 +32,8 @@ LONGEST = 10.0  # seconds, where no modality says how long sounds are
 class PretrainedAudio(Pretrained):
     """A pretrained encoder of sound, for ``AudioModality(encoder=...)``.
 
-    Its embedding of a sound is one more element beside the intervals. The weights stay
-    as they are, and the model is loaded in `fit`.
+    Its embedding of a sound is one more element beside the intervals. The model is
+    loaded in `fit`, and never changed.
 
     Parameters
     ----------
@@ -44,6 +44,11 @@ class PretrainedAudio(Pretrained):
         or (1, n_frames, width); any other callable with a float32 array (n_samples,),
         and gives (width,) or (n_frames, width). Frames are averaged over each quarter
         of the sound. An object must not change after `fit`.
+    fine_tune : int or list of str, default=0
+        Layers that learn from the targets in `fit`: how many of the last ones of the
+        model's longest stack, or their names, as in ``model.named_modules()``. What
+        they then say of each sound stands beside the embedding. Needs a torch module;
+        takes minutes for thousands of sounds on a CPU.
     layers : list of str or None, default=None
         Layers of the model, as ``model.named_modules()`` names them, whose outputs are
         put side by side. None takes the last output and, of a model of transformers,

@@ -32,8 +32,8 @@ __all__ = ["PretrainedImage"]
 class PretrainedImage(Pretrained):
     """A pretrained encoder of pictures, for ``ImageModality(encoder=...)``.
 
-    Its embedding of a picture is one more element beside the patches. The weights stay
-    as they are, and the model is loaded in `fit`.
+    Its embedding of a picture is one more element beside the patches. The model is
+    loaded in `fit`, and never changed.
 
     Parameters
     ----------
@@ -43,6 +43,11 @@ class PretrainedImage(Pretrained):
         is called with a float32 tensor (n, 3, size, size), and gives vectors (n,
         width), or maps (n, width, height, width) or tokens (n, n_tokens, width), which
         are averaged. An object must not change after `fit`.
+    fine_tune : int or list of str, default=0
+        Layers that learn from the targets in `fit`: how many of the last ones of the
+        model's longest stack, or their names, as in ``model.named_modules()``. What
+        they then say of each picture stands beside the embedding. Needs a torch module;
+        takes minutes for thousands of pictures on a CPU.
     layers : list of str or None, default=None
         Layers of the model, as ``model.named_modules()`` names them, whose outputs are
         averaged over the picture and put side by side. None takes the last output.

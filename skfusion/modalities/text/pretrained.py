@@ -23,8 +23,8 @@ DEPTH = 2 / 3
 class PretrainedText(Pretrained):
     """A pretrained encoder of texts, for ``TextModality(encoder=...)``.
 
-    Its embedding of a text is one more element beside the words. The weights stay as
-    they are, and the model is loaded in `fit`. Needs the extra ``pretrained``.
+    Its embedding of a text is one more element beside the words. The model is loaded in
+    `fit`, and never changed. Needs the extra ``pretrained``.
 
     Parameters
     ----------
@@ -32,6 +32,11 @@ class PretrainedText(Pretrained):
         A name on the Hugging Face hub, a folder, or a loaded `SentenceTransformer`: any
         object whose ``encode(texts, batch_size=..., show_progress_bar=False)`` gives
         one vector a text. An object must not change after `fit`.
+    fine_tune : int or list of str, default=0
+        Layers that learn from the targets in `fit`: how many of the last ones of the
+        model's longest stack, or their names, as in ``model.named_modules()``. What
+        they then say of each text stands beside the embedding. Needs a torch module;
+        takes minutes for thousands of texts on a CPU.
     prompt : str, default=""
         Put before every text, as some models want it ("query: ").
     middle_layer : bool, default=True
@@ -58,7 +63,10 @@ class PretrainedText(Pretrained):
     -----
     A pickle holds the name of the model, not its weights. They are loaded from there
     again, and an error says so where they have changed. Of a loaded object without a
-    name the pickle does not know where to find them.
+    name the pickle does not know where to find them. Layers that `fine_tune` has
+    trained are in the pickle: two copies of each, one for either half of the training
+    rows. Each predicts the half that it did not learn from, so that what reads their
+    answers sees how far they can be trusted; new rows are given the mean of both.
 
     Examples
     --------
