@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ class Description(pd.DataFrame):
 
     def _repr_html_(self) -> str:
         with pd.option_context("display.max_colwidth", None):
-            return cast(str, pd.DataFrame(self)._repr_html_())  # type: ignore[operator]
+            return pd.DataFrame(self).to_html(notebook=True)
 
 
 def describe(X: Any, *, modalities: Any = None) -> Description:
