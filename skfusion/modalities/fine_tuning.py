@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from tqdm import tqdm
 
 from skfusion._defaults import fine_tuning_epochs
 from skfusion._validation import shorten
-from skfusion.modalities.frozen import evaluated
+from skfusion.modalities.frozen import evaluated, named_layers
 from skfusion.modalities.pretrained import Pretrained, Tuned
 
 __all__ = ["FineTuning"]
@@ -249,7 +248,7 @@ def _batches(
     distinct, at = np.unique(row, return_inverse=True)
     order = np.arange(len(distinct))
     if rng is not None and size is not None:
-        total = np.bincount(at, weights=size)
+        total = 1 + np.bincount(at, weights=size)
         order = np.argsort(total * rng.uniform(0.8, 1.25, len(total)), kind="stable")
     parts = [order[i : i + BATCH_SIZE] for i in range(0, len(order), BATCH_SIZE)]
     if rng is not None:
@@ -330,22 +329,14 @@ def tuned_parameters(spec: Pretrained, model: Any) -> list[str]:
             f"fine_tune={shorten(spec.fine_tune)} needs a torch module, but model="
             f"{shorten(spec.model)} is a {type(model).__name__}."
         )
-    known = dict(model.named_modules())
     if isinstance(spec.fine_tune, int | np.integer):
-        last = _last_layers(known, int(spec.fine_tune))
+        last = _last_layers(dict(model.named_modules()), int(spec.fine_tune))
         names = [name for name, _ in model.named_parameters()]
         start = [i for i, name in enumerate(names) if name.startswith(last)]
         names = names[start[0] :] if start else []  # with what comes after the stack
     else:
         layers = list(spec.fine_tune)
-        for layer in layers:
-            if layer not in known:
-                near = difflib.get_close_matches(layer, known, 3, 0) or ["none"]
-                raise ValueError(
-                    f"fine_tune={shorten(layers)}: {type(model).__name__} has no "
-                    f"layer {layer!r}. Names are those of model.named_modules(), such "
-                    f"as {', '.join(near)}."
-                )
+        named_layers(model, layers, "fine_tune")
         names = [
             name
             for name, _ in model.named_parameters()

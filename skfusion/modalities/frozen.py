@@ -20,6 +20,7 @@ __all__ = [
     "call_with",
     "evaluated",
     "load_transformer",
+    "named_layers",
     "options_of",
     "vectors",
     "without_progress_bar",
@@ -62,19 +63,27 @@ def vectors(
     return torch.cat([pooled(output, in_order) for output in outputs], dim=1)
 
 
-def _outputs(
-    call: Callable[[], Any], module: Any, layers: Sequence[str]
-) -> Iterator[Any]:
-    """What layers give during a call, in the order of their names."""
+def named_layers(
+    module: Any, layers: Sequence[str], parameter: str
+) -> dict[str, nn.Module]:
+    """All layers of a module by name; those of a parameter must be among them."""
     known = dict(module.named_modules()) if isinstance(module, nn.Module) else {}
     for name in layers:
         if name not in known:
             near = difflib.get_close_matches(name, known, 3, 0) or ["none"]
             raise ValueError(
-                f"layers={shorten(list(layers))}: {type(module).__name__} has no layer "
-                f"{name!r}. Names are those of model.named_modules(), such as "
+                f"{parameter}={shorten(list(layers))}: {type(module).__name__} has no "
+                f"layer {name!r}. Names are those of model.named_modules(), such as "
                 f"{', '.join(near)}."
             )
+    return known
+
+
+def _outputs(
+    call: Callable[[], Any], module: Any, layers: Sequence[str]
+) -> Iterator[Any]:
+    """What layers give during a call, in the order of their names."""
+    known = named_layers(module, layers, "layers")
     found: dict[str, Any] = {}
     hooks = []
     for name in layers:

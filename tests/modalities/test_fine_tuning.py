@@ -115,6 +115,16 @@ def test_batches_hold_all_cells_of_their_rows_once():
     assert sum(map(len, where)) == len(set().union(*where))
 
 
+@pytest.mark.parametrize("size", [0, 7])
+def test_batches_of_cells_of_one_size_change_from_epoch_to_epoch(size):
+    rng = np.random.RandomState(0)
+    one, two = (
+        {frozenset(batch) for batch in _batches(np.arange(96), np.full(96, size), rng)}
+        for _ in range(2)
+    )
+    assert not one & two
+
+
 def test_the_model_stays_as_it_was_and_fits_are_equal():
     X, y = stripes(60)
     model = Patterns()
