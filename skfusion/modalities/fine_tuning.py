@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.preprocessing import QuantileTransformer
@@ -60,7 +61,6 @@ class FineTuning:
         self,
         cells: NDArray[np.object_],
         there: NDArray[np.bool_],
-        vectors: NDArray[np.float32],
         y: Any,
     ) -> NDArray[np.float32]:
         """Train, and predict each row by the model that did not learn from it.
@@ -69,8 +69,6 @@ class FineTuning:
         ----------
         cells : ndarray (n, n_columns) of objects
         there : ndarray (n, n_columns), bool
-        vectors : ndarray (n_there, width)
-            Embeddings before anything is learned; equal cells have equal ones.
         y : array-like (n,), or (n, n_targets)
 
         Returns
@@ -84,7 +82,8 @@ class FineTuning:
         names = tuned_parameters(self.spec, model)
         row, column = np.nonzero(there)
         flat = cells[there]
-        fold = _folds(there, vectors)[row]
+        keys = self.spec.keys(flat.tolist(), self.fingerprint, self.context)
+        fold = _folds(there, keys)[row]
         n_epochs = fine_tuning_epochs(int(there.any(axis=1).sum()))
         n_batches = [len(_batches(row[fold != k])) for k in range(N_FOLDS)]
         bar = tqdm(
@@ -261,10 +260,10 @@ def _batches(
     ]
 
 
-def _folds(there: NDArray[np.bool_], vectors: NDArray[np.float32]) -> NDArray[np.intp]:
+def _folds(there: NDArray[np.bool_], keys: Sequence[bytes]) -> NDArray[np.intp]:
     """The fold (n,) of each row; rows whose cells are equal are in the same one."""
     ids = np.full(there.shape, -1)
-    ids[there] = np.unique(vectors, axis=0, return_inverse=True)[1].ravel()
+    ids[there] = pd.factorize(np.array(keys, dtype=object))[0]
     groups, group = np.unique(ids, axis=0, return_inverse=True)
     of_group = np.random.RandomState(0).permutation(len(groups)) % N_FOLDS
     return np.asarray(of_group[group.ravel()])

@@ -45,6 +45,7 @@ class Meaning:
         self.spec = spec
         self.n_columns = 0 if spec is None else len(columns)
         self.width = 0
+        self.tuning: FineTuning | None = None
         self.names = ["[meaning]"]
         if self.n_columns != 1:
             self.names = [f"[meaning of {column}]" for column in columns]
@@ -55,6 +56,8 @@ class Meaning:
         self, cells: NDArray[np.object_], context: Any = None, *, y: Any = None
     ) -> dict[str, NDArray[np.float32]]:
         """Learn the scale of embeddings, and embed the same cells.
+
+        Where layers learn from the targets, an embedding is what they say of a cell.
 
         Parameters
         ----------
@@ -74,18 +77,14 @@ class Meaning:
             return {}
         self.fingerprint = self.spec.load()[1]
         there = _are_there(cells)
-        some = cells[there].tolist() or [self.spec.blank()]
-        vectors = self.spec.embed(some, self.fingerprint, context)
-        sizes = [_norm_one(vectors.shape[1])]
-        self.tuning = None
         if self.spec.fine_tunes:
             self.tuning = FineTuning(self.spec, self.fingerprint, context)
-            logits = self.tuning.fit_predict(cells, there, vectors[: there.sum()], y)
-            if not there.any():
-                logits = np.zeros((1, logits.shape[1]), np.float32)
-            vectors = np.concatenate([vectors, logits], axis=1)
-            sizes.append(_norm_one(logits.shape[1]))
-        self.sizes = np.concatenate(sizes)
+            vectors = self.tuning.fit_predict(cells, there, y)
+            if not len(vectors):
+                vectors = np.zeros((1, self.tuning.n_outputs), np.float32)
+        else:
+            some = cells[there].tolist() or [self.spec.blank()]
+            vectors = self.spec.embed(some, self.fingerprint, context)
         self.width = vectors.shape[1]
         self.center, self.factor = learn_scale(vectors, robust=False)
         return self._spread(vectors, there)
@@ -98,11 +97,10 @@ class Meaning:
             return {}
         there = _are_there(cells)
         vectors = np.zeros((0, self.width), dtype=np.float32)
-        if there.any():
+        if self.tuning is not None:
+            vectors = self.tuning.predict(cells, there)
+        elif there.any():
             vectors = self.spec.embed(cells[there].tolist(), self.fingerprint, context)
-            if self.tuning is not None:
-                logits = self.tuning.predict(cells, there)
-                vectors = np.concatenate([vectors, logits], axis=1)
         return self._spread(vectors, there)
 
     def _spread(
@@ -197,18 +195,14 @@ class Meaning:
 
     def _sized(self, block: Block) -> NDArray[np.float32]:
         """Embeddings (n, n_columns * F) of a size that suits what is beside them."""
-        flat = (block.arrays["meaning"] * self.sizes).reshape(len(block), -1)
+        size = np.float32(FEATURE_NORM / self.width**0.5)
+        flat = (block.arrays["meaning"] * size).reshape(len(block), -1)
         return np.where(block.present[:, None], flat, np.float32(0))
 
     def _there(self, block: Block) -> NDArray[np.bool_]:
         """Which columns have an embedding, (n, n_columns)."""
         there = (block.arrays["meaning"] != 0).any(axis=-1)
         return np.asarray(there & block.present[:, None])
-
-
-def _norm_one(width: int) -> NDArray[np.float32]:
-    """Factors (width,) by which standardised features have `FEATURE_NORM`."""
-    return np.full(width, FEATURE_NORM / width**0.5, dtype=np.float32)
 
 
 def _are_there(cells: NDArray[np.object_]) -> NDArray[np.bool_]:

@@ -231,15 +231,11 @@ class Pretrained(BaseEstimator, ABC):
         -------
         embeddings : ndarray of shape (n, width), float32
         """
-        prefix = (self.load()[1] if fingerprint is None else fingerprint).encode()
+        prefix = self.load()[1] if fingerprint is None else fingerprint
         if tuned is not None:
-            prefix += tuned.key.encode()
+            prefix += tuned.key
         step = self.batch_size * _CHUNK
-        keys = [
-            hashlib.blake2b(prefix + b"\0" + self._content(c), digest_size=16).digest()
-            for start in range(0, len(cells), step)
-            for c in self._read(cells[start : start + step], context)
-        ]
+        keys = self.keys(cells, prefix, context)
         distinct = dict(zip(keys, cells, strict=True))
         cache, limit = self._open_cache(), int(self.max_cache_mb * 2**20)
         with _lock:
@@ -262,6 +258,19 @@ class Pretrained(BaseEstimator, ABC):
                     found |= made
                     bar.update(len(some))
         return np.stack([found[key] for key in keys])
+
+    def keys(
+        self, cells: Sequence[Any], prefix: str, context: Any = None
+    ) -> list[bytes]:
+        """Digests of what embeddings of cells depend on, and of a prefix."""
+        step = self.batch_size * _CHUNK
+        return [
+            hashlib.blake2b(
+                prefix.encode() + b"\0" + self._content(cell), digest_size=16
+            ).digest()
+            for start in range(0, len(cells), step)
+            for cell in self._read(cells[start : start + step], context)
+        ]
 
     def _checked(
         self, cells: Sequence[Any], fingerprint: str | None, tuned: Tuned | None

@@ -58,20 +58,14 @@ def stripes(n=120, seed=0):
     y = rng.randint(2, size=n)
     picture = rng.randint(0, 120, (n, 8, 8, 3)).astype(np.uint8)
     for i, vertical in enumerate(y):
-        where = (
-            (i, slice(None), slice(None, None, 2))
-            if vertical
-            else (
-                i,
-                slice(None, None, 2),
-            )
-        )
-        picture[where] += 120
+        across = picture[i].swapaxes(0, 1) if vertical else picture[i]
+        across[::2] += 120
     return pd.Series(list(picture)), y
 
 
 def logits(block, n_outputs=2):
-    return block.arrays["meaning"][..., -n_outputs:].sum(axis=1)
+    assert block.arrays["meaning"].shape[-1] == n_outputs
+    return block.arrays["meaning"].sum(axis=1)
 
 
 def test_layers_learn_what_the_embedding_does_not_say():
@@ -86,23 +80,22 @@ def test_the_target_of_a_row_teaches_nothing_to_the_model_that_predicts_it():
     X, y = stripes(60)
     own = spec()
     cells, there = X.to_numpy()[:, None], np.ones((60, 1), dtype=bool)
-    vectors = own.embed(list(X))
     other = y.copy()
     other[0] = 1 - y[0]
     fingerprint = own.load()[1]
     one, two = (
-        FineTuning(own, fingerprint, None).fit_predict(cells, there, vectors, target)
+        FineTuning(own, fingerprint, None).fit_predict(cells, there, target)
         for target in (y, other)
     )
     same = (one == two).all(axis=1)
-    fold = _folds(there, vectors)
+    fold = _folds(there, own.keys(list(X), fingerprint))
     assert same[0]
     np.testing.assert_array_equal(same, fold == fold[0])
 
 
 def test_equal_cells_are_in_one_fold():
-    vectors = np.repeat(np.random.RandomState(0).randn(20, 3), 2, axis=0)
-    fold = _folds(np.ones((40, 1), dtype=bool), vectors.astype(np.float32))
+    keys = [str(i // 2).encode() for i in range(40)]
+    fold = _folds(np.ones((40, 1), dtype=bool), keys)
     assert (fold[::2] == fold[1::2]).all()
     assert np.bincount(fold).tolist() == [20, 20]
 
@@ -145,10 +138,10 @@ def test_absent_cells_and_several_columns():
     frame.loc[5:14, "back"] = None
     modality = ImageModality(encoder=spec())
     block = modality.fit_transform(frame, y)
-    assert block.arrays["meaning"].shape == (60, 2, 8)
+    assert block.arrays["meaning"].shape == (60, 2, 2)
     assert not block.arrays["meaning"][:10, 0].any()
     assert not block.arrays["meaning"][5:15, 1].any()
-    assert block.arrays["meaning"][20, :, -2:].all()
+    assert block.arrays["meaning"][20].all()
     assert modality.features(block).shape[1] == len(modality.get_feature_names_out())
 
 
@@ -174,13 +167,13 @@ def test_without_rows_to_learn_from_logits_say_nothing():
 def test_every_kind_of_target(y, n_outputs):
     X, _ = stripes(40)
     block = ImageModality(encoder=spec()).fit_transform(X, y)
-    assert block.arrays["meaning"].shape[-1] == 6 + n_outputs
+    assert block.arrays["meaning"].shape[-1] == n_outputs
 
 
 def test_many_whole_numbers_are_a_regression():
     X, _ = stripes(120)
     block = ImageModality(encoder=spec()).fit_transform(X, np.arange(120))
-    assert block.arrays["meaning"].shape[-1] == 7
+    assert block.arrays["meaning"].shape[-1] == 1
 
 
 @pytest.mark.parametrize("estimator", [FusionClassifier, FusionRegressor])
@@ -213,7 +206,7 @@ def test_sounds_one_by_one():
     sounds = [(rng.randn(800 + 10 * i).astype(np.float32), 8000) for i in range(30)]
     own = PretrainedAudio(Waves(), sample_rate=8000, fine_tune=["stack.2"])
     block = AudioModality(encoder=own).fit_transform(sounds, np.arange(30) % 3)
-    assert block.arrays["meaning"].shape == (30, 1, 4 * 4 + 3)
+    assert block.arrays["meaning"].shape == (30, 1, 3)
 
 
 # ------------------------------------------------------------------ errors
@@ -278,5 +271,4 @@ def test_minilm_learns_from_the_targets():
     own = PretrainedText(model, local_files_only=True, fine_tune=2)
     text = TextModality(encoder=own)
     block = text.fit_transform(X, y)
-    assert block.arrays["meaning"].shape[-1] == 768 + 2
     assert (logits(block).argmax(axis=1) == y).mean() > 0.95

@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
+from torch import nn
 
 import skfusion
 from skfusion import FusionClassifier, FusionRegressor, ModalityTransformer
@@ -20,6 +21,7 @@ from skfusion.modalities import (
     AudioModality,
     EstimatorModality,
     ImageModality,
+    PretrainedImage,
     SeriesModality,
     TextModality,
     VectorModality,
@@ -62,9 +64,14 @@ def words_and_facts():
 
 
 def pictures_and_sounds():
+    """An encoder of pictures learns from the targets; the graph reads what it says."""
     frame, _ = media()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    encoder = PretrainedImage(layers, size=8, mean=0.5, std=0.25, fine_tune=1)
     triples = [
-        ("photos", ImageModality(size=16), ["photo", "other"]),
+        ("photos", ImageModality(size=16, encoder=encoder), ["photo", "other"]),
         ("tone", AudioModality(), "tone"),
         ("curve", SeriesModality(), "curve"),
         ("line", EstimatorModality(LogisticRegression()), ["size"]),

@@ -46,8 +46,9 @@ class PretrainedImage(Pretrained):
     fine_tune : int or list of str, default=0
         Layers that learn from the targets in `fit`: how many of the last ones of the
         model's longest stack, or their names, as in ``model.named_modules()``. What
-        they then say of each picture stands beside the embedding. Needs a torch module;
-        takes minutes for thousands of pictures on a CPU.
+        they then say of each picture, one number an output, takes the place of the
+        embedding. Needs a torch module; takes minutes for thousands of pictures on a
+        CPU.
     layers : list of str or None, default=None
         Layers of the model, as ``model.named_modules()`` names them, whose outputs are
         averaged over the picture and put side by side. None takes the last output.

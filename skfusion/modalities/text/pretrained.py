@@ -35,8 +35,9 @@ class PretrainedText(Pretrained):
     fine_tune : int or list of str, default=0
         Layers that learn from the targets in `fit`: how many of the last ones of the
         model's longest stack, or their names, as in ``model.named_modules()``. What
-        they then say of each text stands beside the embedding. Needs a torch module;
-        takes minutes for thousands of texts on a CPU.
+        they then say of each text, one number an output, takes the place of the
+        embedding. Needs a torch module; takes minutes for thousands of texts on a
+        CPU.
     prompt : str, default=""
         Put before every text, as some models want it ("query: ").
     middle_layer : bool, default=True
