@@ -23,7 +23,13 @@ import pandas as pd
 
 from benchmarks.common.provenance import DOCS, RESULTS, append_rows, newest, origin
 from benchmarks.common.tasks import TASKS, load
-from benchmarks.common.text import NOTHING, frame_table, shown, write_fragments
+from benchmarks.common.text import (
+    NOTHING,
+    frame_table,
+    measured_with,
+    shown,
+    write_fragments,
+)
 from benchmarks.compare.fit import scores
 from benchmarks.compare.ours import predict
 from skfusion import FusionClassifier, FusionRegressor
@@ -156,10 +162,13 @@ def _under_noise(model: Any, X: Any, noised: Any, hit: np.ndarray) -> dict[str, 
 
 
 def differences(rows: pd.DataFrame) -> pd.DataFrame:
-    """What each part changes, by task: without it minus as it is."""
+    """What each part changes, by task: without it minus as it is.
+
+    The loss of a regression is that of a normal distribution: the log of its RMSE.
+    """
     rows = rows.assign(
         points=100 * rows["accuracy"].fillna(rows["R2"]),
-        loss=np.log(rows["log_loss"].fillna(rows["RMSE"] ** 2)),
+        loss=100 * rows["log_loss"].fillna(np.log(rows["RMSE"])),
     )
     figures = ["points", "loss", "joint_share", "falls", "ratio"]
     table = rows.pivot_table(index="task", columns="without", values=figures)
@@ -179,26 +188,25 @@ def part_table(rows: pd.DataFrame) -> str:
         lines[name] = {
             "accuracy or R2, points": format(gap["points"].mean(), "+.2f"),
             "worst task": format(gap["points"].min(), "+.1f"),
-            "log-loss or MSE": format(100 * gap["loss"].mean(), "+.1f") + " %",
-            "median": format(100 * gap["loss"].median(), "+.1f") + " %",
+            "loss, hundredths": format(gap["loss"].mean(), "+.2f"),
+            "median": format(gap["loss"].median(), "+.2f"),
             "joint share": format(part["joint_share"].mean(), ".2f"),
             "weight falls under noise": format(part["falls"].mean(), ".2f"),
             "its ratio, median": format(part["ratio"].median(), ".2f"),
         }
-    lines["as it is"].update(
-        {"accuracy or R2, points": "", "worst task": "", "median": ""}
-    )
-    lines["as it is"]["log-loss or MSE"] = ""
-    return frame_table(pd.DataFrame(lines).T.rename_axis("without"))
+    changes = ["accuracy or R2, points", "worst task", "loss, hundredths", "median"]
+    lines["as it is"].update(dict.fromkeys(changes, ""))
+    text = frame_table(pd.DataFrame(lines).T.rename_axis("without"))
+    return f"{text}\n\n{measured_with(rows)}."
 
 
 def task_table(rows: pd.DataFrame) -> str:
-    """Change of log-loss (of a regression, of the squared error) by task, per cent."""
+    """Change of the loss by task, in hundredths."""
     if rows.empty:
         return NOTHING
     table = differences(rows)
     gaps = {
-        name: 100 * (table[name]["loss"] - table["as it is"]["loss"])
+        name: table[name]["loss"] - table["as it is"]["loss"]
         for name in list(PARTS)[1:]
     }
     found = pd.DataFrame(gaps).reindex([task for task in TASKS if task in table.index])
