@@ -35,7 +35,8 @@ from skfusion.evidence.learn import Learned, learn
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
 from skfusion.modalities.columns import object_rows, take_rows
 from skfusion.modalities.output import check_modalities_known
-from skfusion.modalities.transformer import ModalityTransformer, check_frame
+from skfusion.modalities.resolution import check_frame
+from skfusion.modalities.transformer import ModalityTransformer
 from skfusion.network import FusionNetwork
 from skfusion.training.folds import NetworkPlan, forget_checkpoints
 from skfusion.training.splits import Split, distinct_rows, split_rows

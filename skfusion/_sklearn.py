@@ -10,7 +10,6 @@ import functools
 from typing import Any
 
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils import assert_all_finite
 from sklearn.utils._metadata_requests import MetadataRequest, MethodMetadataRequest
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._repr_html.estimator import _VisualBlock as VisualBlock
@@ -82,7 +81,6 @@ __all__ = [
     "Options",
     "StrOptions",
     "VisualBlock",
-    "assert_all_finite",
     "check_feature_names_in",
     "check_sample_weight",
     "default_output",

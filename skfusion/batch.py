@@ -165,7 +165,7 @@ class ModalityBatch:
         return tuple(self.blocks)
 
     def in_order(self, names: Sequence[str]) -> ModalityBatch:
-        """The same rows, their modalities in another order."""
+        """The same rows with these of their modalities, in this order."""
         return ModalityBatch(
             {name: self.blocks[name] for name in names},
             {name: self.modalities[name] for name in names},

@@ -29,10 +29,7 @@ def check_option(function: str, name: str, value: Any, options: Sequence[str]) -
 
 def object_array(cells: Sequence[Any]) -> NDArray[np.object_]:
     """A 1-D array with one object a cell, arrays and tuples among them kept whole."""
-    column = np.empty(len(cells), dtype=object)
-    for i, cell in enumerate(cells):
-        column[i] = cell
-    return column
+    return np.fromiter(cells, dtype=object)
 
 
 def make_bunch(

@@ -32,9 +32,7 @@ def holds_nothing(cell: Any) -> bool:
 
 def object_column(cells: Sequence[Any], like: pd.Series) -> pd.Series:
     """A Series of objects with the index and the name of another one."""
-    values = np.empty(len(cells), dtype=object)
-    for i, cell in enumerate(cells):  # NumPy would unpack cells that are arrays
-        values[i] = cell
+    values = np.fromiter(cells, dtype=object)  # `asarray` would unpack arrays
     return pd.Series(values, index=like.index, name=like.name)
 
 

@@ -199,24 +199,14 @@ def _score(
             "does_fusion_help needs at least two modalities from a "
             f"ModalityTransformer; {transformer!r} gives {learn!r:.60}."
         )
-    candidates = {FUSION: (final, learn.names), CONCAT: (_concat(final), learn.names)}
+    concat = clone(final).set_params(fusion="concat")
+    candidates = {FUSION: (final, learn.names), CONCAT: (concat, learn.names)}
     candidates |= {ONLY + name: (final, (name,)) for name in learn.names}
     scores = {}
     for label, (candidate, names) in candidates.items():
-        fitted = clone(candidate).fit(_only(learn, names), y[train])
-        scores[label] = float(scorer(fitted, _only(tell, names), y[test]))
+        fitted = clone(candidate).fit(learn.in_order(names), y[train])
+        scores[label] = float(scorer(fitted, tell.in_order(names), y[test]))
     return scores
-
-
-def _concat(final: Any) -> Any:
-    return clone(final).set_params(fusion="concat")
-
-
-def _only(batch: ModalityBatch, names: tuple[str, ...]) -> ModalityBatch:
-    return ModalityBatch(
-        {name: batch.blocks[name] for name in names},
-        {name: batch.modalities[name] for name in names},
-    )
 
 
 def _take(X: Any, rows: NDArray[np.intp]) -> Any:

@@ -382,7 +382,4 @@ def _objects(values: Any) -> NDArray[np.object_]:
     """One-dimensional object array of the cells, never broadcast into more."""
     if hasattr(values, "dtype") and hasattr(values, "to_list"):
         values = values.to_list()
-    out = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):  # NumPy would unpack cells that are arrays
-        out[i] = value
-    return out
+    return np.fromiter(values, dtype=object)  # `asarray` would unpack arrays

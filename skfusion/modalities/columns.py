@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = [
     "read_columns",
     "read_for",
     "read_numbers",
+    "repeated",
     "row_label",
     "take_rows",
 ]
@@ -38,6 +40,11 @@ CELL_ERRORS = (TypeError, ValueError, ArithmeticError)
 def is_frame(X: Any) -> bool:
     """Tell whether `X` is a frame or a series of pandas or polars."""
     return hasattr(X, "to_numpy") and (hasattr(X, "columns") or hasattr(X, "name"))
+
+
+def repeated(names: Iterable[Any]) -> list[str]:
+    """The names that occur more than once, as text and in order."""
+    return sorted({str(name) for name, n in Counter(names).items() if n > 1})
 
 
 def read_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> list[pd.Series]:
@@ -69,8 +76,8 @@ def read_columns(estimator: BaseEstimator, X: Any, *, reset: bool) -> list[pd.Se
             f"and {frame.shape[1]} column(s)."
         )
     names = list(frame.columns)
-    if len(set(names)) < len(names):
-        twice = sorted({str(n) for n in names if names.count(n) > 1})
+    twice = repeated(names)
+    if twice:
         raise ValueError(
             f"{name} needs column names that differ, but {twice} occur more than once. "
             "Rename or drop the repeated columns."
@@ -127,10 +134,8 @@ def _stack_cells(column: pd.Series) -> pd.Series:
     """Cells that Arrow made arrays of arrays as arrays of two or more dimensions."""
     if not any(map(_is_nested, column)):
         return column
-    out = np.empty(len(column), dtype=object)
-    for i, cell in enumerate(column):
-        out[i] = _stacked(cell)
-    return pd.Series(out, index=column.index, name=column.name)
+    cells = np.fromiter(map(_stacked, column), dtype=object)
+    return pd.Series(cells, index=column.index, name=column.name)
 
 
 def _is_nested(cell: Any) -> bool:

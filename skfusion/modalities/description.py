@@ -17,7 +17,8 @@ from skfusion.modalities.base import Modality, is_absent
 from skfusion.modalities.columns import CELL_ERRORS, numpy_column, object_rows
 from skfusion.modalities.detection import nearly_all
 from skfusion.modalities.registry import Choice
-from skfusion.modalities.transformer import ModalityTransformer, check_frame
+from skfusion.modalities.resolution import check_frame
+from skfusion.modalities.transformer import ModalityTransformer
 
 __all__ = ["Description", "describe"]
 

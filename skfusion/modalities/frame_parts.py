@@ -90,10 +90,10 @@ def just_counts(index: pd.Index) -> bool:
     return index.name is None and index.equals(pd.RangeIndex(len(index)))
 
 
-def some(values: Iterable[Any], n: int = 3) -> str:
-    """The first few values, for messages."""
+def some(values: Iterable[Any]) -> str:
+    """The first three values, for messages."""
     shown = [str(v) if isinstance(v, PurePath) else v for v in values]
-    return ", ".join(map(shorten, shown[:n])) + ", ..." * (len(shown) > n)
+    return ", ".join(map(shorten, shown[:3])) + ", ..." * (len(shown) > 3)
 
 
 def read_part(kind: str, name: str, given: Any, sample_rate: int | None) -> Part:

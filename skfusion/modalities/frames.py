@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skfusion._validation import shorten
+from skfusion.modalities.columns import repeated
 from skfusion.modalities.frame_parts import (
     SEVERAL,
     Part,
@@ -346,8 +347,7 @@ def _classes(part: Part, at: NDArray[np.intp]) -> list[str]:
 
 def _check_names(frame: pd.DataFrame, names: list[str]) -> None:
     """Refuse names of columns that repeat, and those of a table that are no strings."""
-    columns = [*frame.columns, *names]
-    twice = sorted({str(c) for c in columns if columns.count(c) > 1})
+    twice = repeated([*frame.columns, *names])
     if twice:
         raise ValueError(
             f"There would be several columns named {twice}. Name a part by a dict, "
@@ -365,7 +365,4 @@ def _column(cells: list[Any], index: pd.Index, *, texts: bool) -> pd.Series:
     """Cells as they are: pandas would take arrays apart."""
     if texts:
         return pd.Series(cells, index=index)
-    out = np.empty(len(cells), dtype=object)
-    for i, cell in enumerate(cells):
-        out[i] = cell
-    return pd.Series(out, index=index, dtype=object)
+    return pd.Series(np.fromiter(cells, dtype=object), index=index, dtype=object)

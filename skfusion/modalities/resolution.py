@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from skfusion._validation import is_numeric
-from skfusion.modalities.columns import object_rows
+from skfusion.modalities.columns import object_rows, repeated
 
 __all__ = ["Columns", "as_table", "check_frame", "check_names", "resolve"]
 
@@ -66,7 +66,7 @@ def resolve(name: str, columns: Any, X: Any) -> Columns:
         raise ValueError(
             f"Modality {name!r} has no columns; its selector found none among {every}."
         )
-    twice = sorted({str(c) for c in chosen if chosen.count(c) > 1})
+    twice = repeated(chosen)
     if twice:
         raise ValueError(f"Modality {name!r} names the column(s) {twice} twice.")
     return Columns(chosen, one=one)
@@ -118,7 +118,7 @@ def check_frame(X: Any) -> None:
 
 
 def _check_unique(columns: list[Any]) -> None:
-    twice = sorted({str(c) for c in columns if columns.count(c) > 1})
+    twice = repeated(columns)
     if twice:
         raise ValueError(
             f"The column name(s) {twice} stand more than once in X, so it is not clear "

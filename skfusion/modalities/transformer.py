@@ -24,7 +24,7 @@ from skfusion._validation import shorten
 from skfusion.batch import Block, ModalityBatch
 from skfusion.modalities import registry
 from skfusion.modalities.base import Modality
-from skfusion.modalities.columns import take_rows
+from skfusion.modalities.columns import repeated, take_rows
 from skfusion.modalities.output import NamedModalities
 from skfusion.modalities.resolution import (
     Columns,
@@ -37,7 +37,7 @@ from skfusion.modalities.tabular import TabularModality
 from skfusion.modalities.tabular.reading import key_column
 from skfusion.modalities.wrapped import TransformerModality
 
-__all__ = ["ModalityTransformer", "check_frame"]
+__all__ = ["ModalityTransformer"]
 
 
 class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition):
@@ -360,7 +360,7 @@ def _check_triples(triples: Any, reserved: Iterable[str]) -> None:
                 "A modality's name must be a non-empty string without '__' (it nests "
                 f"parameters), and none of {sorted(reserved)}. Got {name!r} instead."
             )
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = repeated(names)
     if twice:
         raise ValueError(f"Names of modalities must be unique; {twice} stand twice.")
 

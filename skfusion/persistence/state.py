@@ -310,10 +310,7 @@ class Reader:
 
     def _objects(self, content: Any) -> NDArray[np.object_]:
         shape, items = content
-        made = np.empty(len(items), dtype=object)
-        for i, record in enumerate(items):
-            made[i] = self.thing(record)
-        return made.reshape(shape)
+        return np.fromiter(map(self.thing, items), dtype=object).reshape(shape)
 
     def _tensor(self, content: Any) -> torch.Tensor:
         # A clone, for torch aligns memory as its kernels like it.

@@ -32,13 +32,12 @@ from skfusion.modalities.audio.reading import (
     WINDOW,
     are_sounds,
     decode,
-    holds_nothing,
     hop_of,
     log_mel,
     mel_filters,
     probe,
 )
-from skfusion.modalities.base import CellModality, Verdict
+from skfusion.modalities.base import CellModality, Verdict, is_absent
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.meaning import Meaning
 from skfusion.modalities.output import prefixes
@@ -251,7 +250,7 @@ class AudioModality(CellModality):
         for j, (name, column) in enumerate(zip(names, columns, strict=True)):
             for i, cell in enumerate(column):
                 codes[i, j] = np.zeros((0, self.n_mels), np.uint8)
-                if holds_nothing(cell):
+                if is_absent(cell):
                     continue
                 try:
                     sound, start[i, j] = decode(cell, rate, longest)

@@ -29,7 +29,6 @@ __all__ = [
     "WINDOW",
     "are_sounds",
     "decode",
-    "holds_nothing",
     "hop_of",
     "log_mel",
     "mel_filters",
@@ -136,17 +135,13 @@ def log_mel(
     return ((decibels + RANGE) / STEP).round().to(torch.uint8).numpy()
 
 
-def holds_nothing(cell: Any) -> bool:
-    return is_absent(cell) or (isinstance(cell, str) and not cell.strip())
-
-
 def probe(cell: Any) -> tuple[int | None, int | None]:
     """Rate and number of samples of a cell, as far as they are known without decoding.
 
     What cannot be read counts for nothing here: `decode` will say why.
     """
     try:
-        if holds_nothing(cell):
+        if is_absent(cell):
             return None, None
         if is_file(cell):
             with open_sound(cell, whole=False) as sound:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, Options, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality, Verdict
+from skfusion.modalities.base import CellModality, Verdict, is_absent
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.image.encoder import ImageEncoder, patch_edges, patches
 from skfusion.modalities.image.features import (
@@ -32,7 +32,6 @@ from skfusion.modalities.image.pretrained import PretrainedImage
 from skfusion.modalities.image.reading import (
     PictureReader,
     are_pictures,
-    holds_nothing,
     is_encoded,
     read_all,
 )
@@ -191,7 +190,7 @@ class ImageModality(CellModality):
         block : Block
         """
         names, columns, labels = self._columns(X, reset=True)
-        cells = [c for column in columns for c in column if not holds_nothing(c)]
+        cells = [c for column in columns for c in column if not is_absent(c)]
         sample = cells[:: max(1, len(cells) // PROBED)]
         self.size_ = choose_size(sample) if self.size == "auto" else int(self.size)
         known = [cell for cell in cells if not is_encoded(cell)]

@@ -26,7 +26,6 @@ __all__ = [
     "READ_ERRORS",
     "PictureReader",
     "are_pictures",
-    "holds_nothing",
     "is_encoded",
     "read_all",
     "sides",
@@ -59,9 +58,6 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 REMEDY = "pass pictures as (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)."
-
-
-holds_nothing = is_absent
 
 
 def is_encoded(cell: Any) -> bool:
@@ -382,7 +378,7 @@ def read_all(
     """Read the cells of a column; an exception stands where it cannot be done."""
 
     def read(cell: Any) -> NDArray[np.uint8] | Exception | None:
-        if holds_nothing(cell):
+        if is_absent(cell):
             return None
         try:
             return reader.read(cell)

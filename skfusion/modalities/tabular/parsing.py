@@ -26,23 +26,8 @@ __all__ = ["CODES", "DateText", "NumberText", "is_marker", "learn_text"]
 CODES = "whole numbers written as text that may be codes"
 #: What people write where they know nothing.
 _MARKERS = frozenset(
-    (
-        *(
-            "?",
-            "-",
-            "--",
-            "---",
-            "\u2013",
-            "\u2014",
-            ".",
-            "..",
-            "...",
-            "/",
-            "na",
-            "n.a.",
-        ),
-        *("n/a", "#n/a", "nan", "null", "none", "nil", "nat", "unknown", "missing"),
-    )
+    {"?", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "/", "na", "n.a."}
+    | {"n/a", "#n/a", "nan", "null", "none", "nil", "nat", "unknown", "missing"}
 )
 
 
