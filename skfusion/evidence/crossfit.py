@@ -32,7 +32,6 @@ from skfusion.training.splits import Split
 
 __all__ = [
     "BaseModels",
-    "CrossFitted",
     "CrossFitter",
     "Rows",
     "features_of",
@@ -61,6 +60,10 @@ class Rows(NamedTuple):
         present = self.present[at]
         return at[present[:, s] if s < present.shape[1] else present.all(axis=1)]
 
+    def take(self, at: NDArray[np.intp]) -> Rows:
+        """Some of the rows."""
+        return Rows(self.batch[at], [x[at] for x in self.features])
+
     @classmethod
     def of(cls, batch: ModalityBatch, *, exact: bool = False) -> Rows:
         """Compute the features, if `exact` in float64."""
@@ -75,15 +78,8 @@ def features_of(batch: ModalityBatch) -> list[Any]:
     return [batch.modalities[n].features(b) for n, b in batch.blocks.items()]
 
 
-class CrossFitted(NamedTuple):
-    """Evidence of held-out rows: clean ones and corrupted copies of them.
-
-    clean : ndarray (n, S, K, C)
-    corrupted : list of ndarray (n, S, K, C)
-    """
-
-    clean: NDArray[np.float64]
-    corrupted: list[NDArray[np.float64]]
+#: What `CrossFitter.fit` returns.
+CrossFitted = tuple["BaseModels", list[NDArray[np.float64]], list[NDArray[np.float64]]]
 
 
 class BaseModels(NamedTuple):
@@ -181,14 +177,14 @@ def _where(
 
 def no_base_models(
     task: Task, everything: Sequence[Rows], has_joint: bool
-) -> tuple[BaseModels, CrossFitted, list[NDArray[np.float64]]]:
+) -> CrossFitted:
     """What `CrossFitter.fit` returns where there are none."""
     n, M = everything[0].present.shape
     C = task.n_outputs
     models = BaseModels(task, (), [None] * M, None, [], [])
     held = [np.full((n, M + has_joint, 0, C), np.nan) for _ in everything]
     additive = [np.zeros((n, M, C)) for _ in everything]
-    return models, CrossFitted(held[0], held[1:]), additive
+    return models, held, additive
 
 
 class CrossFitter:
@@ -225,17 +221,18 @@ class CrossFitter:
         self.own, self.has_joint = own, has_joint
         self.n, self.M = self.clean.present.shape
 
-    def fit(self) -> tuple[BaseModels, CrossFitted, list[NDArray[np.float64]]]:
+    def fit(self) -> CrossFitted:
         """Fit all.
 
         Returns
         -------
         models : BaseModels
-        held : CrossFitted
-            Its axis K is that of `models.names`.
+        held : list of ndarray (n, S, K, C)
+            Evidence of held-out rows: of clean ones, then of each corrupted copy. The
+            axis K is that of `models.names`.
         additive : list of ndarray (n, M, C)
-            Of clean rows, then of the corrupted ones, what of the joint part's linear
-            model belongs to each modality.
+            Of the same rows, what of the joint part's linear model belongs to each
+            modality.
         """
         n, M, C, names = self.n, self.M, self.task.n_outputs, self._names()
         S, copies = M + self.has_joint, range(len(self.everything))
@@ -249,7 +246,7 @@ class CrossFitter:
         joint_linear = self._joint_linear() if M > 1 else None
         models = BaseModels(self.task, names, linear, joint_linear, [], self._reduced())
         models.tables.extend(self._tables(models, s) for s in range(S))
-        return models, CrossFitted(self._held[0], self._held[1:]), self._additive
+        return models, self._held, self._additive
 
     # ------------------------------------------------------------ how each is fitted
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfusion.evidence.base_models import Task
-from skfusion.evidence.crossfit import BaseModels, CrossFitted, Rows
+from skfusion.evidence.crossfit import BaseModels, Rows
 from skfusion.evidence.gate import Gate, fit_gate, gate_features
 from skfusion.evidence.held_out import summarise
 from skfusion.evidence.mixing import Mix, fit_mix
@@ -20,13 +20,13 @@ from skfusion.evidence.ood import fit_densities, ood_scores, update_densities
 from skfusion.evidence.outputs import EvidenceModel, network_evidence, speaking
 from skfusion.training.inference import Predicted
 from skfusion.training.links import Link
-from skfusion.training.splits import Split
+from skfusion.training.splits import Split, held_out_rows
 
 __all__ = ["fit_evidence", "go_on", "with_networks"]
 
 
 def with_networks(
-    held: CrossFitted,
+    held: Sequence[NDArray[np.float64]],
     predicted: Sequence[Sequence[Predicted]],
     splits: Sequence[Split],
     everything: Sequence[Rows],
@@ -37,7 +37,7 @@ def with_networks(
 
     Parameters
     ----------
-    held : CrossFitted of the base models, axis K - 1
+    held : list of ndarray (n, S, K - 1, C), of the base models
     predicted : for each fold, what its network says of the rows held out from it:
         clean ones, then each corrupted copy
     everything : the clean rows, then the corrupted copies
@@ -47,7 +47,7 @@ def with_networks(
     evidence : list of ndarray (n, S, K, C), clean and corrupted
     """
     out = []
-    for i, base in enumerate([held.clean, *held.corrupted]):
+    for i, base in enumerate(held):
         n, S, _, C = base.shape
         full = np.concatenate([np.full((n, S, 1, C), np.nan), base], axis=2)
         for (_, at), outputs in zip(splits, predicted, strict=True):
@@ -84,7 +84,7 @@ def fit_evidence(
         Of all rows so far, these.
     """
     task = base.task
-    at = np.concatenate([held for _, held in splits])
+    at = held_out_rows(splits)
     evidence, additive = [e[at] for e in evidence], [a[at] for a in additive]
     y, weight = y[at], weight[at]
     if former is None:
@@ -102,8 +102,7 @@ def fit_evidence(
     else:
         model = go_on(former, networks, base, clean, share)
         model.mix, model.gate = mix, gate
-    held = Rows(clean.batch[at], [x[at] for x in clean.features])
-    out = model._outputs(held, evidence[0], additive[0], "separate")
+    out = model._outputs(clean.take(at), evidence[0], additive[0], "separate")
     model.held_out = summarise(
         out.logits, out.weights, out.joint_share, y, weight, link=task.link
     )
@@ -168,6 +167,6 @@ def _held_out_scores(
             [x[learn] for x in clean.features], clean.present[learn], seed
         )
         for rows, out in zip(everything, scores, strict=True):
-            features = [x[held] for x in rows.features]
-            out.append(ood_scores(densities, rows.batch[held], features))
+            some = rows.take(held)
+            out.append(ood_scores(densities, some.batch, some.features))
     return [np.concatenate(parts) for parts in scores]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skfusion.training.folds import NetworkFold
 from skfusion.training.links import Link
-from skfusion.training.splits import Split
+from skfusion.training.splits import Split, held_out_rows
 
 __all__ = ["Summary", "of_networks", "summarise"]
 
@@ -71,7 +71,7 @@ def of_networks(
     if not folds[0].predicted:
         return None
     clean = [fold.predicted[0] for fold in folds]
-    at = np.concatenate([held for _, held in splits])
+    at = held_out_rows(splits)
     return summarise(
         np.concatenate([p.logits for p in clean]),
         np.concatenate([p.weights for p in clean]),

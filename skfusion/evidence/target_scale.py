@@ -42,7 +42,7 @@ from skfusion.evidence.base_models import Task
 from skfusion.evidence.crossfit import CrossFitter, Rows
 from skfusion.evidence.fit import fit_evidence
 from skfusion.training.links import Identity
-from skfusion.training.splits import Split
+from skfusion.training.splits import Split, held_out_rows
 
 __all__ = ["OnScale", "TargetScale", "choose_scale"]
 
@@ -204,7 +204,7 @@ def choose_scale(
     compare : bool
         Whether transformed targets may be left as they are.
     """
-    at = np.concatenate([held for _, held in splits])
+    at = held_out_rows(splits)
     if not scale.transformed.any() or not len(at):
         return scale._replace(transformed=np.zeros_like(scale.transformed))
     task = Task(Identity(), z.shape[1], np.zeros(z.shape[1]), seed)
@@ -237,8 +237,8 @@ def _held_out(
     fitter = CrossFitter(task, [rows], y, w, splits, has_joint=M > 1)
     base, held, additive = fitter.fit()
     silent = np.full((n, M + (M > 1), 1, task.n_outputs), np.nan)  # no network
-    evidence = np.concatenate([silent, held.clean], axis=2)
+    evidence = np.concatenate([silent, held[0]], axis=2)
     model = fit_evidence([], base, [evidence], additive, [rows], splits, y, w)
-    at = np.concatenate([held for _, held in splits])
-    some = Rows(rows.batch[at], [x[at] for x in rows.features])
+    at = held_out_rows(splits)
+    some = rows.take(at)
     return model._outputs(some, evidence[at], additive[0][at], "separate").logits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +21,9 @@ from sklearn.model_selection import (
 from skfusion._rows import row_keys
 from skfusion.training.links import Link
 
-__all__ = ["DistinctRows", "Split", "distinct_rows", "split_rows"]
+__all__ = ["DistinctRows", "Split", "distinct_rows", "held_out_rows", "split_rows"]
 
+#: Rows to learn from, and rows held out.
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
@@ -85,6 +87,11 @@ def _linked(keys: NDArray[Any], names: NDArray[Any] | None) -> NDArray[np.intp] 
 
 
 # ---------------------------------------------------------------- folds
+
+
+def held_out_rows(splits: Sequence[Split]) -> NDArray[np.intp]:
+    """The rows that are held out from any fold, fold by fold."""
+    return np.concatenate([held for _, held in splits])
 
 
 def split_rows(

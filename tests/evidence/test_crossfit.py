@@ -48,13 +48,13 @@ def fit(y=Y, clean=None, corrupted=(), splits=SPLITS, **options):
 def test_evidence_has_an_axis_for_each_source_and_model():
     models, held, additive = fit(corrupted=[rows_of()])
     assert models.names == (LINEAR, TREES)
-    assert held.clean.shape == (N, 3, 2, 2)
-    assert len(held.corrupted) == 1
+    assert held[0].shape == (N, 3, 2, 2)
+    assert len(held) == 2
     assert [a.shape for a in additive] == [(N, 2, 2)] * 2
-    np.testing.assert_allclose(held.corrupted[0], held.clean)
+    np.testing.assert_allclose(held[1], held[0])
     # Sparse features are no food for trees.
-    assert np.isnan(held.clean[:, 1, 1]).all()
-    assert not np.isnan(held.clean[:, 0]).any()
+    assert np.isnan(held[0][:, 1, 1]).all()
+    assert not np.isnan(held[0][:, 0]).any()
 
 
 def test_evidence_of_a_row_comes_from_models_that_did_not_see_its_label():
@@ -65,18 +65,14 @@ def test_evidence_of_a_row_comes_from_models_that_did_not_see_its_label():
     # Which strength is best may change with the labels: one candidate is compared.
     _, after, _ = fit(y)
     trees = 1
-    np.testing.assert_allclose(
-        before.clean[held, 0, trees], after.clean[held, 0, trees]
-    )
+    np.testing.assert_allclose(before[0][held, 0, trees], after[0][held, 0, trees])
     others = SPLITS[1][1]
-    assert not np.allclose(
-        before.clean[others, 0, trees], after.clean[others, 0, trees]
-    )
+    assert not np.allclose(before[0][others, 0, trees], after[0][others, 0, trees])
 
 
 def test_models_learn_what_there_is():
     models, held, _ = fit()
-    for evidence in (held.clean[:, 0, 0], held.clean[:, 1, 0], held.clean[:, 0, 1]):
+    for evidence in (held[0][:, 0, 0], held[0][:, 1, 0], held[0][:, 0, 1]):
         assert np.mean(evidence.argmax(axis=1) == Y) > 0.85
     said, _ = models.evidence(rows_of(), 3)
     assert np.mean(said[:, 0, 0].argmax(axis=1) == Y) > 0.85
@@ -86,8 +82,8 @@ def test_absent_modalities_say_nothing_and_teach_nothing():
     absent = np.arange(N) % 4 == 0
     clean = rows_of(absent=absent)
     models, held, additive = fit(clean=clean)
-    assert np.isnan(held.clean[absent, 0]).all()
-    assert not np.isnan(held.clean[~absent, 0]).any()
+    assert np.isnan(held[0][absent, 0]).all()
+    assert not np.isnan(held[0][~absent, 0]).any()
     assert not additive[0][absent, 0].any()
     said, added = models.evidence(clean, 3)
     assert np.isnan(said[absent, 0]).all()
@@ -109,7 +105,7 @@ def test_users_models_join_each_source(n_splits):
     models, held, _ = fit(own=[("mine", tree)], splits=SPLITS[:n_splits])
     assert models.names == (LINEAR, TREES, "mine")
     at = np.concatenate([held for _, held in SPLITS[:n_splits]])
-    assert not np.isnan(held.clean[at, :, 2]).any()
+    assert not np.isnan(held[0][at, :, 2]).any()
     said, _ = models.evidence(rows_of(), 3)
     assert not np.isnan(said[:, :, 2]).any()
     assert not hasattr(tree, "tree_")
@@ -117,15 +113,15 @@ def test_users_models_join_each_source(n_splits):
 
 def test_without_a_joint_source_no_model_reads_all_modalities():
     models, held, _ = fit(has_joint=False)
-    assert held.clean.shape[1] == len(models.tables) == 2
+    assert held[0].shape[1] == len(models.tables) == 2
 
 
 def test_no_base_models_have_the_same_form():
     rows = rows_of()
     models, held, additive = no_base_models(TASK, [rows, rows], True)
     assert models.names == ()
-    assert held.clean.shape == (N, 3, 0, 2)
-    assert len(held.corrupted) == 1
+    assert held[0].shape == (N, 3, 0, 2)
+    assert len(held) == 2
     assert not np.any(additive)
     said, _ = models.evidence(rows, 3)
     assert said.shape == (N, 3, 0, 2)

@@ -76,7 +76,7 @@ def test_fitter_goes_on_and_leaves_the_former_models_as_they_were():
     fitter = fitter_of(ROWS[HALF:], IncrementalFitter, former, 0.5)
     models, held, _ = fitter.fit()
     assert models.names == former.names == ("linear", "trees", "mine")
-    assert not np.isnan(held.clean[HALF // 2 :, 0]).any()
+    assert not np.isnan(held[0][HALF // 2 :, 0]).any()
     assert [len(t.model.models) for t in models.tables[0].values()] == [2, 2]
     assert not any(isinstance(t.model, Bag) for t in former.tables[0].values())
     np.testing.assert_array_equal(former.linear[0].coef, coef)
