@@ -7,6 +7,7 @@ noise by `Encoder.add_noise`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, NamedTuple, Protocol
@@ -120,17 +121,28 @@ class Corruption(BaseEstimator):
         return CorruptionPlan(noise, swap, drop & ~emptied)
 
 
-class _OnOne(BaseEstimator):
+class _OnOne(BaseEstimator, ABC):
     """Base of what befalls one modality of each row: a named one, or any at random."""
 
     modality: str | None
     _parameter_constraints: dict[str, list[Any]] = {"modality": [str, None]}
 
-    def _chosen(
+    def plan(
         self,
         present: Tensor,
-        names: Sequence[str],
+        names: Sequence[str] = (),
         generator: torch.Generator | None = None,
+    ) -> CorruptionPlan:
+        """Draw what happens to the rows of a batch; see `Corruption.plan`."""
+        chosen = self._chosen(present, names, generator)
+        return self._on(chosen, torch.zeros_like(present))
+
+    @abstractmethod
+    def _on(self, chosen: Tensor, nothing: Tensor) -> CorruptionPlan:
+        """What happens to the modalities that are chosen; both masks (B, M)."""
+
+    def _chosen(
+        self, present: Tensor, names: Sequence[str], generator: torch.Generator | None
     ) -> Tensor:
         """Which modality of each row is meant, (B, M); only present ones are."""
         if self.modality is not None:
@@ -176,15 +188,7 @@ class Noise(_OnOne):
         self.sd = sd
         self.modality = modality
 
-    def plan(
-        self,
-        present: Tensor,
-        names: Sequence[str] = (),
-        generator: torch.Generator | None = None,
-    ) -> CorruptionPlan:
-        """Draw what happens to the rows of a batch; see `Corruption.plan`."""
-        chosen = self._chosen(present, names, generator)
-        nothing = torch.zeros_like(present)
+    def _on(self, chosen: Tensor, nothing: Tensor) -> CorruptionPlan:
         return CorruptionPlan(chosen * float(self.sd), nothing, nothing.clone())
 
 
@@ -206,16 +210,8 @@ class Swap(_OnOne):
     def __init__(self, *, modality: str | None = None) -> None:
         self.modality = modality
 
-    def plan(
-        self,
-        present: Tensor,
-        names: Sequence[str] = (),
-        generator: torch.Generator | None = None,
-    ) -> CorruptionPlan:
-        """Draw what happens to the rows of a batch; see `Corruption.plan`."""
-        nothing = torch.zeros_like(present)
-        swap = self._chosen(present, names, generator)
-        return CorruptionPlan(nothing.float(), swap, nothing)
+    def _on(self, chosen: Tensor, nothing: Tensor) -> CorruptionPlan:
+        return CorruptionPlan(nothing.float(), chosen, nothing)
 
 
 class Drop(_OnOne):
@@ -236,16 +232,8 @@ class Drop(_OnOne):
     def __init__(self, *, modality: str | None = None) -> None:
         self.modality = modality
 
-    def plan(
-        self,
-        present: Tensor,
-        names: Sequence[str] = (),
-        generator: torch.Generator | None = None,
-    ) -> CorruptionPlan:
-        """Draw what happens to the rows of a batch; see `Corruption.plan`."""
-        nothing = torch.zeros_like(present)
-        drop = self._chosen(present, names, generator)
-        return CorruptionPlan(nothing.float(), nothing, drop)
+    def _on(self, chosen: Tensor, nothing: Tensor) -> CorruptionPlan:
+        return CorruptionPlan(nothing.float(), nothing, chosen)
 
 
 def swap_sources(
