@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,11 @@ from skfusion.modalities.columns import numpy_column
 from skfusion.modalities.output import NamedFeatures
 from skfusion.network import Encoder
 
-__all__ = ["CellModality", "Modality", "Verdict", "is_absent"]
+__all__ = ["CellModality", "Failures", "Modality", "Verdict", "is_absent"]
+
+
+#: Of cells that cannot be read: label of the row, name of the column, and cause.
+Failures = list[tuple[Any, str, Exception]]
 
 
 class Verdict(NamedTuple):
@@ -264,7 +268,8 @@ class CellModality(Modality):
     """A modality whose columns hold one object a cell: a text, a picture, a sound.
 
     It reads columns from any frame, finds the absent cells, and turns a cell that
-    cannot be read into one clear error, or into absence, as `on_error` says.
+    cannot be read into one clear error, or into absence, as `on_error` says. Subclasses
+    write `fit_transform`, so that training cells are read only once.
     """
 
     on_error: Literal["raise", "absent"]
@@ -274,6 +279,28 @@ class CellModality(Modality):
     #: What a cell of this modality is called in messages, and how it may look.
     _cell_name: ClassVar[str] = "cell"
     _cell_formats: ClassVar[str] = ""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from the cells of the training rows, by `fit_transform`.
+
+        Parameters
+        ----------
+        X : DataFrame, Series or array-like of n_samples rows
+            One object a cell.
+        y : array-like of n_samples targets, optional
+            Read where there is an `encoder` that fine-tunes.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a cell cannot be read and ``on_error="raise"``.
+        """
+        self.fit_transform(X, y)
+        return self
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -309,16 +336,8 @@ class CellModality(Modality):
             )
         return names, columns, labels
 
-    def _unreadable(
-        self,
-        failures: list[tuple[Any, str, Exception]],
-    ) -> None:
-        """Raise the first failure or, with ``on_error="absent"``, warn with the count.
-
-        Parameters
-        ----------
-        failures : list of (row label, column name, cause)
-        """
+    def _unreadable(self, failures: Failures) -> None:
+        """Raise the first failure; with ``on_error="absent"``, warn with the count."""
         if not failures:
             return
         label, column, error = failures[0]

@@ -37,7 +37,7 @@ from skfusion.modalities.audio.reading import (
     mel_filters,
     probe,
 )
-from skfusion.modalities.base import CellModality, Verdict, is_absent
+from skfusion.modalities.base import CellModality, Failures, Verdict, is_absent
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.meaning import Meaning
 from skfusion.modalities.output import prefixes
@@ -158,28 +158,6 @@ class AudioModality(CellModality):
         """Tuples (samples, rate), names of sound files, or their bytes."""
         return are_sounds(sample_cells(column))
 
-    def fit(self, X: Any, y: Any = None) -> AudioModality:
-        """Learn rate, duration and band statistics from the training sounds.
-
-        Parameters
-        ----------
-        X : DataFrame, Series or array-like of n_samples rows
-            One sound a cell.
-        y : array-like of n_samples targets, optional
-            Read where `encoder` fine-tunes.
-
-        Returns
-        -------
-        self : AudioModality
-
-        Raises
-        ------
-        ValueError
-            If a cell cannot be read and ``on_error="raise"``.
-        """
-        self.fit_transform(X, y)
-        return self
-
     @fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X: Any, y: Any = None) -> Block:
         """Fit, and transform the same rows while reading every sound only once.
@@ -246,7 +224,7 @@ class AudioModality(CellModality):
         codes = np.empty((n, k), dtype=object)  # of unequal length: padded by batch
         length = np.zeros((n, k), np.int32)
         start = np.zeros((n, k), np.int64)
-        failures: list[tuple[Any, str, Exception]] = []
+        failures: Failures = []
         for j, (name, column) in enumerate(zip(names, columns, strict=True)):
             for i, cell in enumerate(column):
                 codes[i, j] = np.zeros((0, self.n_mels), np.uint8)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, Options, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality, Verdict, is_absent
+from skfusion.modalities.base import CellModality, Failures, Verdict, is_absent
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.image.encoder import ImageEncoder, patch_edges, patches
 from skfusion.modalities.image.features import (
@@ -152,29 +152,6 @@ class ImageModality(CellModality):
         """Pictures, names of image files, their bytes, or arrays with channels."""
         return are_pictures(sample_cells(column))
 
-    def fit(self, X: Any, y: Any = None) -> ImageModality:
-        """Learn size, channels and the statistics of the pixels.
-
-        Parameters
-        ----------
-        X : DataFrame, Series or array-like of n_samples rows
-            One picture a cell; an array (n_samples, H, W) or (n_samples, H, W, C) is
-            one column of pictures.
-        y : array-like of n_samples targets, optional
-            Read where `encoder` fine-tunes.
-
-        Returns
-        -------
-        self : ImageModality
-
-        Raises
-        ------
-        ValueError
-            If a cell cannot be read and ``on_error="raise"``.
-        """
-        self.fit_transform(X, y)
-        return self
-
     @fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X: Any, y: Any = None) -> Block:
         """Fit, and transform the same rows while decoding every picture only once.
@@ -182,6 +159,8 @@ class ImageModality(CellModality):
         Parameters
         ----------
         X : DataFrame, Series or array-like of n_samples rows
+            One picture a cell; an array (n_samples, H, W) or (n_samples, H, W, C) is
+            one column of pictures.
         y : array-like of n_samples targets, optional
             Read where `encoder` fine-tunes.
 
@@ -244,7 +223,7 @@ class ImageModality(CellModality):
         labels: Sequence[Any],
     ) -> list[list[Picture | None]]:
         """Read every cell of every column; None where it is absent."""
-        failures: list[tuple[Any, str, Exception]] = []
+        failures: Failures = []
         pictures = []
         for name, column in zip(names, columns, strict=True):
             read = read_all(self._reader, column)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality, Verdict, is_absent
+from skfusion.modalities.base import CellModality, Failures, Verdict, is_absent
 from skfusion.modalities.detection import numeric_cells
 from skfusion.modalities.output import prefixes
 from skfusion.modalities.series.encoder import SeriesEncoder, n_stages
@@ -123,27 +123,6 @@ class SeriesModality(CellModality):
         found = any(c.ndim <= 2 for c in numeric_cells(column))
         return Verdict(found, "lists or arrays of numbers" if found else "")
 
-    def fit(self, X: Any, y: Any = None) -> SeriesModality:
-        """Learn channels, scales and lengths from the training series.
-
-        Parameters
-        ----------
-        X : DataFrame, Series or array-like of n_samples rows
-            One series a cell.
-        y : ignored
-
-        Returns
-        -------
-        self : SeriesModality
-
-        Raises
-        ------
-        ValueError
-            If a cell cannot be read and ``on_error="raise"``.
-        """
-        self.fit_transform(X)
-        return self
-
     @fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X: Any, y: Any = None) -> Block:
         """Fit, and transform the same rows while reading every series only once.
@@ -209,7 +188,7 @@ class SeriesModality(CellModality):
         reset: bool,
     ) -> list[NDArray[np.float64] | None]:
         """Read the cells and join the columns of each row to (n_channels, T)."""
-        failures: list[tuple[Any, str, Exception]] = []
+        failures: Failures = []
         parsed: list[list[NDArray[np.float64] | None]] = []
         for name, column in zip(names, columns, strict=True):
             parsed.append([])

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion._validation import shorten
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality, Verdict, is_absent
+from skfusion.modalities.base import CellModality, Failures, Verdict, is_absent
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.meaning import Meaning
 from skfusion.modalities.output import prefixes
@@ -155,28 +155,6 @@ class TextModality(CellModality):
     # ------------------------------------------------------------ fit, transform
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> TextModality:
-        """Learn the vocabulary.
-
-        Parameters
-        ----------
-        X : DataFrame, Series or array-like of n_samples rows of str
-        y : array-like of n_samples targets, optional
-            Read where `encoder` fine-tunes.
-
-        Returns
-        -------
-        self : TextModality
-
-        Raises
-        ------
-        ValueError
-            Where a cell is there and is no text, unless ``on_error="absent"``.
-        """
-        self.fit_transform(X, y)
-        return self
-
-    @fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X: Any, y: Any = None) -> Block:
         """Learn the vocabulary and return the rows of `X`, split into words once.
 
@@ -224,7 +202,7 @@ class TextModality(CellModality):
                 f"words are the elements that are weighed. Got {self.ngram_range!r}."
             )
         names, columns, labels = self._columns(X, reset=reset)
-        failures: list[tuple[Any, str, Exception]] = []
+        failures: Failures = []
         texts = [
             self._clean_column(column, name, labels, failures)
             for name, column in zip(names, columns, strict=True)
@@ -239,7 +217,7 @@ class TextModality(CellModality):
         column: Iterable[Any],
         name: str,
         labels: Sequence[Any],
-        failures: list[tuple[Any, str, Exception]],
+        failures: Failures,
     ) -> list[str]:
         """Cleaned texts of a column, "" where absent; others go to `failures`."""
         texts = []
