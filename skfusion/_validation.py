@@ -1,4 +1,4 @@
-"""What the estimators check of a target, of weights and of groups."""
+"""What is checked of rows, targets, weights and groups; how messages show values."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ __all__ = [
     "check_no_missing",
     "check_numbers",
     "check_ragged",
+    "check_same_length",
     "check_weights",
     "is_numeric",
     "mend_surrogates",
@@ -204,6 +205,15 @@ def check_indicator(y: Any) -> NDArray[np.int64] | None:
             "MultiOutputClassifier(FusionClassifier(...)); of numbers, FusionRegressor."
         )
     return cells.astype(np.int64)
+
+
+def check_same_length(n: int, y: Any) -> None:
+    """Refuse targets that are not as many as the n rows."""
+    if len(y) != n:
+        raise ValueError(
+            "Found input variables with inconsistent numbers of samples: "
+            f"X has {n} rows and y has {len(y)}."
+        )
 
 
 def check_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 
-from skfusion._class_target import ClassTarget, known_classes
 from skfusion._sklearn import StrOptions, fit_context
+from skfusion.estimator.class_target import ClassTarget, known_classes
 
 __all__ = ["FusionClassifier"]
 

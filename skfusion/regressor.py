@@ -11,9 +11,9 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from torch import Tensor
 
-from skfusion._partial_fit import PartialFit
 from skfusion._sklearn import fit_context
 from skfusion._validation import check_no_missing, check_numbers
+from skfusion.estimator.partial_fit import PartialFit
 from skfusion.evidence.learn import Learned
 from skfusion.evidence.target_scale import OnScale, TargetScale, choose_scale
 from skfusion.training.folds import NetworkPlan
@@ -162,6 +162,9 @@ class FusionRegressor(RegressorMixin, PartialFit):
         return check_array(
             y, ensure_2d=False, dtype=np.float64, order="C", input_name="y"
         )
+
+    def _as_learned(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._scale.learned(y.reshape(len(y), -1))
 
     def _encode_target(
         self, y: NDArray[np.float64], weight: NDArray[np.float64]

@@ -20,7 +20,7 @@ from skfusion._sklearn import (
     default_output,
     one_task,
 )
-from skfusion._validation import shorten
+from skfusion._validation import check_same_length, shorten
 from skfusion.batch import Block, ModalityBatch
 from skfusion.modalities import registry
 from skfusion.modalities.base import Modality
@@ -252,11 +252,7 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
             keys = row_keys(X[:, used])
         if y is not None:
             y = np.asarray(y)
-            if len(y) != len(keys):
-                raise ValueError(
-                    "Found input variables with inconsistent numbers of samples: "
-                    f"X has {len(keys)} rows and y has {len(y)}."
-                )
+            check_same_length(len(keys), y)
             keys = np.concatenate([keys, row_keys(y.reshape(len(y), -1))], axis=1)
         _, first, back = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         return take_rows(X, first), None if y is None else y[first], back.ravel()

@@ -15,8 +15,8 @@ from typing import Any
 import safetensors.numpy
 from sklearn.base import BaseEstimator
 
-from skfusion._card import versions
 from skfusion._validation import shorten
+from skfusion.estimator.card import versions
 from skfusion.persistence import foreign
 from skfusion.persistence.state import (
     Reader,

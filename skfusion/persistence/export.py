@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skfusion._estimator import BaseFusion
 from skfusion._validation import shorten
 from skfusion.batch import Block, ModalityBatch
+from skfusion.estimator.base import BaseFusion
 from skfusion.evidence.outputs import EvidenceModel
 from skfusion.modalities.columns import take_rows
 from skfusion.persistence.graph import EvidenceGraph, NetworkGraph, Rows

@@ -10,9 +10,9 @@ from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skfusion._estimator import BaseFusion
 from skfusion._validation import shorten
 from skfusion.batch import ModalityBatch, padded
+from skfusion.estimator.base import BaseFusion
 from skfusion.evidence.outputs import EvidenceModel
 
 __all__ = ["inputs_of", "is_dense", "onnx_inputs", "opened"]

@@ -25,7 +25,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import skfusion
 from skfusion import FusionClassifier, FusionRegressor, ModalityTransformer
 from skfusion import modalities as all_modalities
-from skfusion._parameters import FUSIONS
+from skfusion.estimator.parameters import FUSIONS
 from skfusion.modalities import EstimatorModality, ImageModality, TransformerModality
 from skfusion.modalities.base import Modality
 from skfusion.persistence import archive

@@ -14,13 +14,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
-from skfusion._partial_fit import PartialFit
 from skfusion._validation import (
     check_indicator,
     check_labels,
     check_no_missing,
     shorten,
 )
+from skfusion.estimator.partial_fit import PartialFit
 from skfusion.training.links import Link, Sigmoid, Softmax
 
 __all__ = ["ClassTarget", "known_classes"]
@@ -51,6 +51,23 @@ class ClassTarget(PartialFit):
         assert_all_finite(y, estimator_name=type(self).__name__, input_name="y")
         check_classification_targets(y)
         return y
+
+    def _as_learned(self, y: NDArray[Any]) -> NDArray[Any]:
+        if isinstance(self._link, Sigmoid):
+            if y.shape[1:] != self.classes_.shape:
+                raise ValueError(
+                    f"y must be an indicator of {len(self.classes_)} labels, as in "
+                    f"fit, but has the shape {y.shape}."
+                )
+            return y[:, self._learned]
+        unknown = ~np.isin(y, self.classes_)
+        if unknown.any():
+            row = int(unknown.argmax())
+            raise ValueError(
+                f"y holds {shorten(y[row])} in row {row}, which is none of the classes "
+                f"{shorten(self.classes_.tolist())}. Leave out rows of other classes."
+            )
+        return np.searchsorted(self.classes_, y)
 
     def _encode_target(
         self, y: NDArray[Any], weight: NDArray[np.float64]

@@ -16,6 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion.batch import ModalityBatch
 from skfusion.corruption import CorruptionPlan, Plans, corrupt_batch
+from skfusion.estimator.card import model_card
+from skfusion.evidence.held_out import Summary, summarise
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
 from skfusion.network import FusionNetwork
 from skfusion.training.links import Link
@@ -36,13 +38,8 @@ class Explanations:
         """Validate and transform rows for prediction."""
 
     @abstractmethod
-    def _outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
-        """What the model says of rows, its modalities in the user's order."""
-
-    @property
-    @abstractmethod
-    def _names(self) -> tuple[str, ...]:
-        """The modalities as the networks know them."""
+    def _truth(self, y: Any, n: int) -> NDArray[Any]:
+        """The targets of n rows as the model has them."""
 
     @abstractmethod
     def _in_output_units(
@@ -54,6 +51,21 @@ class Explanations:
     @abstractmethod
     def _output_names(self) -> list[Any]:
         """Names of the outputs: classes, or numbers of targets."""
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """The modalities as the networks know them: their order changes no bit."""
+        return tuple(sorted(self.modality_names_))
+
+    @property
+    def _order(self) -> list[int]:
+        """Where the modalities, in the user's order, stand in that of the networks."""
+        return [self._names.index(name) for name in self.modality_names_]
+
+    def _outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
+        """What the model says of rows, its modalities in the user's order."""
+        out = self._model.outputs(batch.in_order(self._names), joint=joint)
+        return out.in_order(self._order)
 
     def modality_weights(self, X: Any) -> NDArray[np.float64]:
         """How much each modality was relied on, row by row.
@@ -245,8 +257,7 @@ class Explanations:
         plan = corruption.plan(torch.from_numpy(batch.present), batch.names, generator)
         encoders = copy.deepcopy(self.networks_[0].encoders)
         batch = corrupt_batch(batch, encoders, plan, generator)
-        order = [self._names.index(name) for name in self.modality_names_]
-        plan = CorruptionPlan(*(column[:, order] for column in plan))
+        plan = CorruptionPlan(*(column[:, self._order] for column in plan))
         return batch.in_order(self.modality_names_), plan
 
     @property
@@ -259,3 +270,45 @@ class Explanations:
         names = [*self._names, "joint"][: len(share)]
         table = pd.DataFrame(share, names, ["network", *self._model.base.names])
         return table.loc[[*self.modality_names_, *names[len(self._names) :]]]
+
+    def card(self, X: Any = None, y: Any = None) -> str:
+        """A model card in Markdown.
+
+        What was learned from, scores on the training rows that were held out, what
+        predictions rely on, limits that follow from these, and versions. It holds no
+        row.
+
+        Parameters
+        ----------
+        X : as in `predict`, optional
+            Rows that the model has not learned from, to be scored as well.
+        y : array-like, optional
+            Their answers.
+
+        Returns
+        -------
+        card : str
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skfusion import FusionRegressor
+        >>> X = np.random.default_rng(0).normal(size=(80, 3))
+        >>> reg = FusionRegressor(max_epochs=5, random_state=0).fit(X, X[:, 0])
+        >>> print(reg.card().partition("##")[0].strip())
+        # Model card: FusionRegressor
+        """
+        check_is_fitted(self)
+        columns: dict[str, Summary] = {}
+        held = self._model.held_out
+        if held is not None:  # its modalities are in the order of the networks
+            held = held._replace(weights=held.weights[self._order])
+            columns["held-out training rows"] = held
+        if X is not None:
+            batch = self._batch(X)
+            out = self._outputs(batch)
+            truth = None if y is None else self._truth(y, len(batch))
+            columns["rows given"] = summarise(
+                out.logits, out.weights, out.joint_share, truth, link=self._link
+            )
+        return model_card(self, columns)

@@ -12,22 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfusion._sklearn import CallbackSupportMixin
-from skfusion._warm_start import WarmStart
 from skfusion.batch import ModalityBatch
 from skfusion.evidence.outputs import NetworkModel
 from skfusion.network import FusionNetwork
+from skfusion.training.links import Link
 from skfusion.training.splits import DistinctRows
 from skfusion.training.tasks import FoldTask
 
 __all__ = ["Callbacks"]
 
 
-class Callbacks(CallbackSupportMixin, WarmStart):
+class Callbacks(CallbackSupportMixin):
     """Adds the callbacks of scikit-learn 1.9; with older versions there are none.
 
     A fit is a task, its folds are subtasks, and their epochs are subtasks of these. At
     the end of an epoch the fitted estimator is the network of the fold alone.
     """
+
+    modality_names_: tuple[str, ...]
+    _link: Link
 
     @contextmanager
     def _tasks(

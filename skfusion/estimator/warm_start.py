@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from skfusion._card import Card
 from skfusion.batch import ModalityBatch
 from skfusion.fusion.base import Fusion
+from skfusion.network import FusionNetwork
 
 __all__ = ["WarmStart"]
 
 _AFRESH = "To start afresh, use fit with warm_start=False."
 
 
-class WarmStart(Card):
+class WarmStart:
     """Checks what `warm_start` and `partial_fit` go on with."""
 
     d_model: int
     n_folds: int | str
+    modality_names_: tuple[str, ...]
+    networks_: list[FusionNetwork]
     _built: dict[str, Any]
 
     def _structure(self, rule: Fusion) -> dict[str, Any]:

@@ -8,7 +8,6 @@ former ones. No row is kept.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import Any, Self
 
@@ -18,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skfusion._card import TrainingRows, versions
 from skfusion._defaults import automatic_folds, batch_recipe
-from skfusion._estimator import BaseFusion
 from skfusion._sklearn import with_callbacks
+from skfusion.estimator.base import BaseFusion
+from skfusion.estimator.card import TrainingRows, versions
 from skfusion.evidence.learn import Learned
-from skfusion.training.splits import Split, distinct_rows, split_rows
+from skfusion.training.splits import Split, distinct_rows
 from skfusion.training.trainer import one_thread
 
 __all__ = ["PartialFit"]
@@ -99,13 +98,7 @@ class PartialFit(BaseFusion):
         n, n_networks = len(target), len(self.networks_)
         if automatic_folds(n, slow=False) == 0 or n < 2 * n_networks:
             return [(np.arange(n), np.arange(0))] * n_networks
-        return split_rows(
-            target,
-            n_networks,
-            n_held=max(1, math.ceil(self.validation_fraction * n)),
-            seed=seed,
-            link=self._link,
-        )
+        return self._split(target, n_networks, seed)
 
 
 def _joined(

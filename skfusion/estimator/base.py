@@ -17,22 +17,29 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from skfusion._callbacks import Callbacks
-from skfusion._card import TrainingRows, versions
 from skfusion._defaults import automatic_folds
-from skfusion._diagram import diagram
-from skfusion._parameters import FUSIONS, Parameters
 from skfusion._sklearn import (
     VisualBlock,
     default_output,
     fit_context,
     with_callbacks,
 )
-from skfusion._validation import check_groups, check_weights, is_numeric
+from skfusion._validation import (
+    check_groups,
+    check_same_length,
+    check_weights,
+    is_numeric,
+)
 from skfusion.batch import ModalityBatch
 from skfusion.corruption import Corruption
+from skfusion.estimator.callbacks import Callbacks
+from skfusion.estimator.card import TrainingRows, versions
+from skfusion.estimator.diagram import diagram
+from skfusion.estimator.explanations import Explanations
+from skfusion.estimator.parameters import FUSIONS, Parameters
+from skfusion.estimator.warm_start import WarmStart
 from skfusion.evidence.learn import Learned, learn
-from skfusion.evidence.outputs import EvidenceModel, NetworkModel, Outputs
+from skfusion.evidence.outputs import EvidenceModel, NetworkModel
 from skfusion.modalities.columns import object_rows, take_rows
 from skfusion.modalities.output import check_modalities_known
 from skfusion.modalities.resolution import check_frame
@@ -46,11 +53,16 @@ from skfusion.training.trainer import one_thread
 __all__ = ["BaseFusion"]
 
 
-class BaseFusion(Callbacks, Parameters, ABC):
+class BaseFusion(Callbacks, WarmStart, Explanations, Parameters, ABC):
     """Base of `FusionClassifier` and `FusionRegressor`."""
 
-    _model: EvidenceModel | NetworkModel
-    modality_names_: tuple[str, ...]
+    @abstractmethod
+    def _check_y(self, y: Any) -> NDArray[Any]:
+        """Validate the target, without encoding it."""
+
+    @abstractmethod
+    def _as_learned(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Further targets as what was learned: indices, labels, or standardised."""
 
     @abstractmethod
     def _encode_target(
@@ -179,11 +191,7 @@ class BaseFusion(Callbacks, Parameters, ABC):
         """Validate what comes with `X`; leave out rows of weight 0."""
         y = self._check_y(y)
         n = X.shape[0]
-        if len(y) != n:
-            raise ValueError(
-                "Found input variables with inconsistent numbers of samples: "
-                f"X has {n} rows and y has {len(y)}."
-            )
+        check_same_length(n, y)
         weight = check_weights(sample_weight, X)
         groups = check_groups(groups, n)
         if weight is not None and not (weight > 0).all():
@@ -252,13 +260,18 @@ class BaseFusion(Callbacks, Parameters, ABC):
             return [(np.arange(n), np.arange(0))]
         if not isinstance(self.n_folds, str):
             n_folds = self.n_folds
+        return self._split(target.numpy(), n_folds, seed, group)
+
+    def _split(
+        self,
+        target: NDArray[Any],
+        n_folds: int,
+        seed: int,
+        group: NDArray[np.intp] | None = None,
+    ) -> list[Split]:
+        n_held = max(1, math.ceil(self.validation_fraction * len(target)))
         return split_rows(
-            target.numpy(),
-            n_folds,
-            n_held=max(1, math.ceil(self.validation_fraction * n)),
-            seed=seed,
-            link=self._link,
-            group=group,
+            target, n_folds, n_held=n_held, seed=seed, link=self._link, group=group
         )
 
     # ------------------------------------------------------------ predict, explain
@@ -278,15 +291,10 @@ class BaseFusion(Callbacks, Parameters, ABC):
             )
         return batch
 
-    @property
-    def _names(self) -> tuple[str, ...]:
-        """The modalities as the networks know them: their order changes no bit."""
-        return tuple(sorted(self.modality_names_))
-
-    def _outputs(self, batch: ModalityBatch, *, joint: str = "separate") -> Outputs:
-        """What the model says of rows, its modalities in the user's order."""
-        out = self._model.outputs(batch.in_order(self._names), joint=joint)
-        return out.in_order([self._names.index(name) for name in batch.names])
+    def _truth(self, y: Any, n: int) -> NDArray[Any]:
+        y = self._check_y(y)
+        check_same_length(n, y)
+        return self._as_learned(y)
 
     # ------------------------------------------------------------ scikit-learn
 

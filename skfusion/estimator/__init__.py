@@ -1,0 +1,1 @@
+"""What classifier and regressor share: parameters, fits, explanations, the card."""
