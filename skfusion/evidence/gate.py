@@ -28,18 +28,17 @@ multi-class probabilities with Dirichlet calibration", on shrinking the matrix.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from skfusion.evidence.ood import N_SCORES
+from skfusion.evidence.optimise import held_out_loss, minimise
 from skfusion.training.links import Link, Softmax
 
-__all__ = ["Gate", "fit_gate", "gate_features", "held_out_loss", "minimise"]
+__all__ = ["Gate", "fit_gate", "gate_features"]
 
 #: Expected log trust of a modality and of the joint part, until rows say otherwise.
 LOG_TRUST, LOG_JOINT_TRUST = -0.3, -1.5
@@ -191,80 +190,142 @@ def fit_gate(
     former : Gate, optional
         The centre of the prior, for rows of a further batch.
     """
-    n, S, _ = features.shape
-    M = linear.shape[1]
     clean = slice(n_clean)
-    mean, sd = _moments(features[clean], present[clean] * weight[clean, None])
-    limit = _limits(evidence[clean], present[clean])
-    linear_limit = _limits(linear[clean], present[clean, :M])
-    if former is not None:  # what coefficients multiply must stay what it was
-        mean, sd = former.mean, former.sd
-        limit = np.maximum(limit, former.limit)
-        linear_limit = np.maximum(linear_limit, former.linear_limit)
-    E = evidence * cut(evidence, limit)[..., None]
-    L = linear * cut(linear, linear_limit)[..., None]
-    w = weight.astype(np.float64).copy()
-    if n > n_clean:
-        share = CORRUPTED_WEIGHT[link.is_classification]
-        w[n_clean:] *= share * w[clean].sum() / w[n_clean:].sum()
-    prior = _prior_means(features, linear, n_clean, link, former)
-    spread = np.full(features.shape[2], COEF_SD)
-    spread[-N_SCORES:] = OOD_COEF_SD
-    start = (np.exp(prior[0])[:, None] * E[clean]).sum(axis=1)
-    loss = held_out_loss(y, log_prior, start, w[clean], link)
-    own, added, x, here, rows = (
-        torch.from_numpy(np.ascontiguousarray(a, dtype=np.float64))
-        for a in (E, L, standardise(features, mean, sd), present, w)
+    prior = _expected(
+        evidence, linear, features, present, weight, n_clean=n_clean, link=link
     )
-    b0, theta0, k0, sd0 = map(torch.from_numpy, (*prior, spread))
-
-    def sums(
-        b: torch.Tensor, theta: torch.Tensor, k: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What all sources say together, and each."""
-        trust = torch.exp((b + (x * theta).sum(dim=-1)).clamp(-12, 2)) * here
-        parts = trust[..., None] * own
-        return parts.sum(dim=1) + k * (trust[:, :M, None] * added).sum(dim=1), parts
+    if former is not None:
+        prior = _around(former, prior)
+    own = evidence * cut(evidence, prior.limit)[..., None]
+    added = linear * cut(linear, prior.linear_limit)[..., None]
+    w = _row_weights(weight, n_clean, link)
+    start = (np.exp(prior.bias)[:, None] * own[clean]).sum(axis=1)
+    loss = held_out_loss(y, log_prior, start, w[clean], link)
+    sums = _Sums(own, added, standardise(features, prior.mean, prior.sd), present)
+    distance = _Distance(prior)
+    rows = _tensor(w)
 
     def objective(
         b: torch.Tensor, theta: torch.Tensor, k: torch.Tensor
     ) -> torch.Tensor:
-        total, parts = sums(b, theta, k)
+        total, joint = sums(b, theta, k)
         each = loss(total)
-        if S > M:
-            joint = parts[:, M].abs().mean(dim=-1)
-            share = joint / (joint + total.abs().mean(dim=-1) + 1e-6)
+        if joint is not None:
+            size = joint.abs().mean(dim=-1)
+            share = size / (size + total.abs().mean(dim=-1) + 1e-6)
             each = each + JOINT_PENALTY * share
-        away = ((b - b0) / BIAS_SD).square().sum()
-        away = away + ((theta - theta0) / sd0).square().sum()
-        away = away + ((k - k0) / LINEAR_SCALE_SD).square().sum()
-        return ((each * rows).sum() + 0.5 * away) / rows.sum()
+        return ((each * rows).sum() + 0.5 * distance(b, theta, k)) / rows.sum()
 
-    bias, coef, scale = found = minimise(objective, *prior)
+    found = minimise(objective, prior.bias, prior.coef, np.array([prior.linear_scale]))
     total, _ = sums(*map(torch.from_numpy, found))
     class_matrix = _fit_class_matrix(
-        total[clean], y[clean], rows[clean], log_prior, link, former
+        total[clean], y[clean], rows[clean], log_prior, link, prior.class_matrix
     )
-    k = float(scale[0])
-    return Gate(bias, coef, mean, sd, limit, linear_limit, k, class_matrix)
+    bias, coef, k = found
+    return prior._replace(
+        bias=bias, coef=coef, linear_scale=float(k[0]), class_matrix=class_matrix
+    )
 
 
-def _prior_means(
-    features: NDArray[np.float64],
+def _expected(
+    evidence: NDArray[np.float64],
     linear: NDArray[np.float64],
+    features: NDArray[np.float64],
+    present: NDArray[np.bool_],
+    weight: NDArray[np.float64],
+    *,
     n_clean: int,
     link: Link,
-    former: Gate | None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Expected b (S,), theta (S, G) and k (1,), until rows say otherwise."""
-    if former is not None:
-        return former.bias, former.coef, np.array([former.linear_scale])
+) -> Gate:
+    """The gate until rows say otherwise: scales of the clean rows, and prior means."""
     n, S, G = features.shape
+    M, clean = linear.shape[1], slice(n_clean)
+    mean, sd = _moments(features[clean], present[clean] * weight[clean, None])
     bias, coef = np.full(S, LOG_TRUST), np.zeros((S, G))
-    bias[linear.shape[1] :] = LOG_JOINT_TRUST
+    bias[M:] = LOG_JOINT_TRUST
     if n > n_clean:  # without corrupted rows, only the rows say what the unusual means
         coef[:, -N_SCORES:] = OOD_COEF[link.is_classification] / N_SCORES
-    return bias, coef, np.array([LINEAR_SCALE if np.any(linear) else 0.0])
+    return Gate(
+        bias,
+        coef,
+        mean,
+        sd,
+        limit=_limits(evidence[clean], present[clean]),
+        linear_limit=_limits(linear[clean], present[clean, :M]),
+        linear_scale=LINEAR_SCALE if np.any(linear) else 0.0,
+        class_matrix=None,
+    )
+
+
+def _around(former: Gate, expected: Gate) -> Gate:
+    """A former gate as the centre of the prior: what coefficients multiply stays."""
+    return former._replace(
+        limit=np.maximum(expected.limit, former.limit),
+        linear_limit=np.maximum(expected.linear_limit, former.linear_limit),
+    )
+
+
+def _row_weights(
+    weight: NDArray[np.float64], n_clean: int, link: Link
+) -> NDArray[np.float64]:
+    """Weights (n,) of which corrupted rows have the share that they count."""
+    w = weight.astype(np.float64).copy()
+    if len(w) > n_clean:
+        share = CORRUPTED_WEIGHT[link.is_classification]
+        w[n_clean:] *= share * w[:n_clean].sum() / w[n_clean:].sum()
+    return w
+
+
+class _Sums:
+    """What sources say together (n, C), and the joint part (n, C) or None, of a gate.
+
+    **Shape**: own (n, S, C) and added (n, M, C), cut to their limits; x (n, S, G),
+    standardised gate features; present (n, S).
+    """
+
+    def __init__(
+        self,
+        own: NDArray[np.float64],
+        added: NDArray[np.float64],
+        x: NDArray[np.float64],
+        present: NDArray[np.bool_],
+    ) -> None:
+        self.own, self.added, self.x, self.present = map(
+            _tensor, (own, added, x, present)
+        )
+
+    def __call__(
+        self, b: torch.Tensor, theta: torch.Tensor, k: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        S, M = self.own.shape[1], self.added.shape[1]
+        log_a = (b + (self.x * theta).sum(dim=-1)).clamp(-12, 2)
+        trust = torch.exp(log_a) * self.present
+        parts = trust[..., None] * self.own
+        added = trust[:, :M, None] * self.added
+        total = parts.sum(dim=1) + k * added.sum(dim=1)
+        return total, parts[:, M] if S > M else None
+
+
+class _Distance:
+    """Squared distance of b (S,), theta (S, G) and k (1,) from those of a prior."""
+
+    def __init__(self, prior: Gate) -> None:
+        self.bias, self.coef = _tensor(prior.bias), _tensor(prior.coef)
+        self.scale = prior.linear_scale
+        sd = np.full(prior.coef.shape[1], COEF_SD)
+        sd[-N_SCORES:] = OOD_COEF_SD
+        self.sd = _tensor(sd)
+
+    def __call__(
+        self, b: torch.Tensor, theta: torch.Tensor, k: torch.Tensor
+    ) -> torch.Tensor:
+        away = ((b - self.bias) / BIAS_SD).square().sum()
+        away = away + ((theta - self.coef) / self.sd).square().sum()
+        return away + ((k - self.scale) / LINEAR_SCALE_SD).square().sum()
+
+
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
 
 
 def _fit_class_matrix(
@@ -273,14 +334,13 @@ def _fit_class_matrix(
     weight: torch.Tensor,
     log_prior: NDArray[np.float64],
     link: Link,
-    former: Gate | None,
+    start: NDArray[np.float64] | None,
 ) -> NDArray[np.float64] | None:
-    """Fit the matrix B of the sums (n, C) of clean rows, by a prior around a former B.
+    """Fit the matrix B of the sums (n, C) of clean rows, by a prior around `start`.
 
     None where it is the identity; where rows are few, it stays what it was.
     """
     n, C = total.shape
-    start = None if former is None else former.class_matrix
     least = 3 if isinstance(link, Softmax) else 2  # B of fewer is a factor of trust
     if not link.is_classification or not least <= C <= math.sqrt(n / ROWS_PER_ENTRY):
         return start
@@ -315,65 +375,3 @@ def _limits(
     size = np.abs(evidence).mean(axis=-1)
     largest = np.where(present, size, 0).max(axis=0)
     return np.where(present.any(axis=0), largest, 1.0)
-
-
-def held_out_loss(
-    y: NDArray[np.float64] | NDArray[np.int64],
-    log_prior: NDArray[np.float64],
-    start: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    link: Link,
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Negative log-likelihood of rows as a function of their summed evidence (..., C).
-
-    In a regression it is Gaussian; its variance is that of the errors where the fit
-    begins, with `start` (n, ..., C) as the evidence of the first n rows.
-    """
-    if link.is_classification:
-        answer, prior = torch.from_numpy(y), torch.from_numpy(log_prior)
-        return lambda total: link.loss(prior + total, answer)
-    y = y.reshape(len(y), *[1] * (start.ndim - 2), -1).astype(np.float64)
-    errors = ((start - y[: len(start)]) ** 2).mean(axis=-1)
-    share = weight / weight.sum()
-    variance = np.maximum(np.tensordot(share, errors, axes=1), 1e-6)
-    target, spread = torch.from_numpy(y), torch.from_numpy(np.asarray(variance))
-
-    def squared(total: torch.Tensor) -> torch.Tensor:
-        return 0.5 * (total - target).square().mean(dim=-1) / spread
-
-    return squared
-
-
-def minimise(
-    objective: Callable[..., torch.Tensor],
-    *start: NDArray[np.float64],
-    positive: bool = False,
-) -> list[NDArray[np.float64]]:
-    """Full-batch L-BFGS of a function of arrays, from where they start.
-
-    If `positive`, no entry may fall below 0.
-    """
-    ends = np.cumsum([x.size for x in start])[:-1]
-
-    def unpack(flat: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        pieces = np.split(flat, ends)
-        return [p.reshape(x.shape) for p, x in zip(pieces, start, strict=True)]
-
-    def value_and_gradient(
-        flat: NDArray[np.float64],
-    ) -> tuple[float, NDArray[np.float64]]:
-        tensors = [torch.tensor(x, requires_grad=True) for x in unpack(flat)]
-        value = objective(*tensors)
-        value.backward()
-        gradient = [
-            (torch.zeros_like(t) if t.grad is None else t.grad).numpy().ravel()
-            for t in tensors
-        ]
-        return float(value.detach()), np.concatenate(gradient)
-
-    flat = np.concatenate([x.ravel() for x in start])
-    bounds = [(0, None)] * flat.size if positive else None
-    found = minimize(
-        value_and_gradient, flat, jac=True, method="L-BFGS-B", bounds=bounds
-    )
-    return unpack(found.x if np.isfinite(found.fun) else flat)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skfusion.evidence.gate import held_out_loss, minimise
+from skfusion.evidence.optimise import held_out_loss, minimise
 from skfusion.training.links import Link
 
 __all__ = ["Mix", "fit_mix"]

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from skfusion.evidence.gate import fit_gate, gate_features, minimise
+from skfusion.evidence.gate import fit_gate, gate_features
 from skfusion.evidence.ood import N_SCORES
+from skfusion.evidence.optimise import minimise
 from skfusion.training.links import Identity, Sigmoid, Softmax
 
 N, C = 400, 3
