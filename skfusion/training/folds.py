@@ -23,11 +23,11 @@ from skfusion.training.inference import Predicted, predict, run
 from skfusion.training.links import Link
 from skfusion.training.splits import Split
 from skfusion.training.tasks import EpochTasks, FoldTask
+from skfusion.training.threads import one_thread
 from skfusion.training.trainer import (
     Recipe,
     history_frame,
     interrupted,
-    one_thread,
     train,
 )
 

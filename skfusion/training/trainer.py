@@ -1,13 +1,10 @@
-"""Builds and runs the skorch net: loss, schedule, callbacks, early stopping."""
+"""Builds and runs the skorch net: loss, optimiser, schedule, early stopping."""
 
 from __future__ import annotations
 
 import math
 import os
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -20,14 +17,17 @@ from skorch.callbacks import (
     LRScheduler,
 )
 from skorch.helper import predefined_split
-from threadpoolctl import threadpool_limits
-from torch import Tensor
-from tqdm.auto import tqdm
 
 from skfusion._defaults import MIN_BRANCH_STEPS, automatic_epochs
-from skfusion._validation import shorten
 from skfusion.corruption import Plans
 from skfusion.network import FusionNetwork, set_generator
+from skfusion.training.callbacks import (
+    BRANCH,
+    EpochLog,
+    Progress,
+    StopBranches,
+    diverged,
+)
 from skfusion.training.data import BatchDataset, BatchIterator
 from skfusion.training.links import Link
 from skfusion.training.loss import FusionLoss
@@ -35,10 +35,8 @@ from skfusion.training.tasks import EpochTasks
 
 __all__ = [
     "Recipe",
-    "check_callbacks",
     "history_frame",
     "interrupted",
-    "one_thread",
     "resolve_device",
     "train",
 ]
@@ -58,85 +56,6 @@ class Recipe(NamedTuple):
     verbose: int
     balance: Callback | None = None
     checkpoint: str | os.PathLike[str] | None = None  # a folder
-
-
-# ---------------------------------------------------------------- callbacks
-
-
-class EpochLog(Callback):
-    """Writes the mean fused and unimodal losses of each epoch into the history."""
-
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        self.sums_: dict[str, Tensor] = {}
-        self.rows_ = {"train": 0, "valid": 0}
-
-    def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
-    ) -> None:
-        phase, size = ("train" if training else "valid"), len(batch[1]["y"])
-        self.rows_[phase] += size
-        for name, value in net.criterion_.parts.items():
-            key = f"{phase}_loss_{name}"
-            self.sums_[key] = self.sums_.get(key, 0.0) + value * size
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        for key, value in self.sums_.items():
-            net.history.record(key, float(value) / self.rows_[key.split("_")[0]])
-        if not math.isfinite(net.history[-1]["train_loss_fused"]):
-            raise diverged(net)
-
-
-class Progress(Callback):
-    """A bar with the epoch, losses and time left, in terminals and notebooks."""
-
-    def __init__(self, label: str | None = None) -> None:
-        self.label = label
-
-    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        self.bar_ = tqdm(
-            desc=self.label,
-            total=net.max_epochs,
-            unit="epoch",
-            file=sys.stderr,
-            leave=True,
-        )
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        row = net.history[-1]
-        shown = {
-            key: f"{row[name]:.3f}"
-            for key, name in (("train", "train_loss_fused"), ("valid", "valid_loss"))
-            if name in row
-        }
-        self.bar_.set_postfix(shown, refresh=False)
-        self.bar_.update(len(net.history) - self.bar_.n)
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        self.bar_.close()
-
-
-#: Parts of the network that belong to one modality.
-BRANCH = ("encoders", "attentions", "norms")
-
-
-class StopBranches(Callback):
-    """Ends the learning of branches whose encoder asks for few epochs."""
-
-    def __init__(self, epochs: dict[int, int]) -> None:
-        self.epochs = epochs
-
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        done = sum("train_loss_fused" in row for row in net.history)
-        for m, epochs in self.epochs.items():
-            self._let_learn(net.module_, m, done < epochs)
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        for m in self.epochs:
-            self._let_learn(net.module_, m, True)
-
-    def _let_learn(self, network: FusionNetwork, m: int, yes: bool) -> None:
-        for part in BRANCH:
-            getattr(network, part)[m].requires_grad_(yes)
 
 
 class Net(skorch.NeuralNet):
@@ -172,57 +91,6 @@ class CosineWithWarmup:
 # ---------------------------------------------------------------- training
 
 
-class _OneThread:
-    """What `one_thread` restores when the last fit of the process ends."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.n_running, self.before = 0, 1
-        self.ended = threading.Event()
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Run torch, BLAS and OpenMP with one thread, as small networks and trees want.
-
-        With more, the threads of a busy machine wait for one another, and an epoch
-        takes ten times as long. Settings of torch and BLAS belong to the process, those
-        of OpenMP to a thread of Python.
-        """
-        with self.lock:
-            if not self.n_running:
-                self.before = torch.get_num_threads()
-                self._limit_blas()
-            self.n_running += 1
-        try:
-            with threadpool_limits(limits=1, user_api="openmp"):
-                torch.set_num_threads(1)
-                yield
-        finally:
-            with self.lock:
-                self.n_running -= 1
-                if not self.n_running:
-                    torch.set_num_threads(self.before)
-                    self.ended.set()
-                    self.keeper.join()
-
-    def _limit_blas(self) -> None:
-        """Limit BLAS in a thread of its own: only that which did can undo it."""
-        limited = threading.Event()
-        self.ended.clear()
-
-        def keep() -> None:
-            with threadpool_limits(limits=1, user_api="blas"):
-                limited.set()
-                self.ended.wait()
-
-        self.keeper = threading.Thread(target=keep, daemon=True)
-        self.keeper.start()
-        limited.wait()
-
-
-one_thread = _OneThread()
-
-
 def resolve_device(device: str) -> str:
     """Turn "auto" into "cuda" where there is one, else "cpu"; check any other."""
     if device == "auto":
@@ -235,18 +103,6 @@ def resolve_device(device: str) -> str:
             'device="auto" or "cpu", or install a torch that supports it.'
         ) from error
     return device
-
-
-def check_callbacks(callbacks: Sequence[Any] | None) -> None:
-    """Refuse what skorch would not take for a callback."""
-    for i, given in enumerate(callbacks or ()):
-        callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
-        kind = callback if isinstance(callback, type) else type(callback)
-        if callback is not None and not hasattr(kind, "on_train_begin"):
-            raise ValueError(
-                "The 'callbacks' parameter must be a list of skorch callbacks, or of "
-                f"(name, callback). Got {shorten(given)} at position {i} instead."
-            )
 
 
 def train(
@@ -281,13 +137,7 @@ def train(
         ("branches", StopBranches(short)),
     ]
     if valid is not None:
-        stop = EarlyStopping(
-            patience=recipe.n_iter_no_change,
-            threshold=0,
-            load_best=True,
-            sink=lambda *_: None,
-        )
-        callbacks.append(("early_stopping", stop))
+        callbacks.append(("early_stopping", _early_stopping(recipe.n_iter_no_change)))
     if recipe.verbose:
         callbacks.append(("progress", Progress(label)))
     callbacks.extend(recipe.callbacks)
@@ -323,6 +173,12 @@ def train(
     return net
 
 
+def _early_stopping(patience: int) -> EarlyStopping:
+    return EarlyStopping(
+        patience=patience, threshold=0, load_best=True, sink=lambda *_: None
+    )
+
+
 def _schedule(
     network: FusionNetwork, n: int, recipe: Recipe, min_steps: int
 ) -> tuple[LRScheduler, dict[int, int], int]:
@@ -355,15 +211,6 @@ def _schedule(
 def _groups(short: dict[int, int]) -> dict[str, int]:
     """Epochs of the parameters of each part of a branch, by a pattern of names."""
     return {f"{part}.{m}.*": e for m, e in short.items() for part in BRANCH}
-
-
-def diverged(net: skorch.NeuralNet) -> ValueError:
-    """The error of a training whose losses or parameters are not finite."""
-    return ValueError(
-        f"Training diverged: after epoch {len(net.history)} the loss or the parameters "
-        f"of the network are not finite. Use a smaller lr (it is {net.lr:g}), check "
-        "that the rows hold no extreme values, or what `callbacks` do."
-    )
 
 
 def interrupted(net: skorch.NeuralNet) -> bool:

@@ -2,24 +2,19 @@
 
 import itertools
 import pickle
-import threading
 
 import numpy as np
 import pytest
 import torch
 from skorch.callbacks import Callback
-from threadpoolctl import threadpool_info
 
 from skfusion.fusion import AdaptiveFusion, MeanFusion
 from skfusion.training.data import BatchIterator
 from skfusion.training.links import Softmax
 from skfusion.training.loss import FusionLoss
 from skfusion.training.trainer import (
-    EpochLog,
-    check_callbacks,
     history_frame,
     interrupted,
-    one_thread,
     resolve_device,
 )
 from tests.training.made import make_dataset, make_network, run
@@ -214,68 +209,6 @@ def test_trained_net_carries_no_rows():
     assert sizes[1] < sizes[0] + 1000
 
 
-def test_threads_of_torch_are_restored():
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        with one_thread():
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 2
-        with pytest.raises(KeyError), one_thread():
-            raise KeyError
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_threads_are_restored_when_the_last_of_two_fits_ends():
-    before = torch.get_num_threads()
-    inside, leave = threading.Event(), threading.Event()
-    counts = []
-
-    def other():
-        with one_thread():
-            inside.set()
-            leave.wait(10)
-            counts.append(torch.get_num_threads())
-        counts.append(torch.get_num_threads())
-
-    def blas():
-        return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
-
-    try:
-        torch.set_num_threads(2)
-        own = blas()
-        thread = threading.Thread(target=other)
-        with one_thread():
-            thread.start()
-            inside.wait(10)
-        assert blas() <= {1}  # the other still runs
-        leave.set()
-        thread.join()
-        assert counts == [1, 2]
-        assert torch.get_num_threads() == 2
-        assert blas() == own
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_bar_shows_epochs_and_losses(capsys):
-    run(valid=make_dataset(30, seed=1), verbose=1)
-    shown = capsys.readouterr()
-    assert "4/4" in shown.err
-    assert "train=" in shown.err
-    assert "valid=" in shown.err
-    assert not shown.out
-
-
-def test_silent_unless_asked(capsys):
-    run(valid=make_dataset(30, seed=1))
-    shown = capsys.readouterr()
-    assert not shown.out
-    assert not shown.err
-
-
 # ---------------------------------------------------------------- the rest
 
 
@@ -298,10 +231,3 @@ def test_device_that_cannot_be_used_is_refused_with_the_remedy(device):
 def test_cuda_without_a_gpu_is_refused(device):
     with pytest.raises(ValueError, match=f"device='{device}' cannot be used"):
         resolve_device(device)
-
-
-@pytest.mark.parametrize("callback", [5, ("name", 5), "EarlyStopping", None.__class__])
-def test_what_is_no_callback_is_refused_by_its_position(callback):
-    check_callbacks([EpochLog(), ("log", EpochLog()), EpochLog, ("off", None)])
-    with pytest.raises(ValueError, match=r"'callbacks' parameter .*at position 1"):
-        check_callbacks([EpochLog(), callback])
