@@ -48,7 +48,7 @@ from skfusion.network import FusionNetwork
 from skfusion.training.folds import NetworkPlan, forget_checkpoints
 from skfusion.training.splits import Split, distinct_rows, split_rows
 from skfusion.training.tasks import FoldTask
-from skfusion.training.trainer import one_thread
+from skfusion.training.threads import one_thread
 
 __all__ = ["BaseFusion"]
 

@@ -20,10 +20,11 @@ from skfusion.corruption import Corruption, Plans
 from skfusion.evidence.learn import Learned
 from skfusion.fusion.base import Fusion
 from skfusion.modalities.transformer import ModalityTransformer
+from skfusion.training.callbacks import check_callbacks
 from skfusion.training.checkpoint import check_checkpoint
 from skfusion.training.folds import NetworkPlan
 from skfusion.training.links import Link
-from skfusion.training.trainer import Recipe, check_callbacks, resolve_device
+from skfusion.training.trainer import Recipe, resolve_device
 
 __all__ = ["FUSIONS", "Parameters"]
 

@@ -23,7 +23,7 @@ from skfusion.estimator.base import BaseFusion
 from skfusion.estimator.card import TrainingRows, versions
 from skfusion.evidence.learn import Learned
 from skfusion.training.splits import Split, distinct_rows
-from skfusion.training.trainer import one_thread
+from skfusion.training.threads import one_thread
 
 __all__ = ["PartialFit"]
 

@@ -82,21 +82,38 @@ def update_linear(
     share : float
         Of all rows so far, these.
     """
-    F, C = model.coef.shape
+    F = len(model.coef)
     if len(y) < 2:
         return model
-    scale = np.ones(F)
-    if not sparse.issparse(x):  # large and small columns in one size, for the solver
-        sd = x.std(axis=0, dtype=np.float64)
-        scale = np.where(sd > 1e-7, 1 / np.maximum(sd, 1e-7), 0.0)
-        x = (x - model.center) * scale
-    x = x.astype(np.float64)
+    link = task.link
+    x, scale = _scaled(x, model.center)
     offset = task.log_prior + model.bias
     if not sparse.issparse(x):
         offset = offset + model.at_center
     start = x @ (model.coef / np.where(scale > 0, scale, 1.0)[:, None]) + offset
-    link = task.link
-    truth = np.eye(C)[y] if y.ndim == 1 else y.astype(np.float64)
+    precision = _precision(link, x, start, w, share)
+    change = _least_change(link, x, start, y, w, precision)
+    slope, bias = change[:F] * scale[:, None], model.bias + change[F]
+    if not sparse.issparse(x):
+        bias = bias - model.center.astype(np.float64) @ slope
+    coef = (model.coef + link.centre(slope)).astype(np.float32)
+    return LinearModel(coef, model.center, link.centre(bias))
+
+
+def _scaled(x: Any, center: NDArray[np.float32]) -> tuple[Any, NDArray[np.float64]]:
+    """Features in float64, and the factors of dense ones: the solver wants one size."""
+    scale = np.ones(x.shape[1])
+    if not sparse.issparse(x):
+        sd = x.std(axis=0, dtype=np.float64)
+        scale = np.where(sd > 1e-7, 1 / np.maximum(sd, 1e-7), 0.0)
+        x = (x - center) * scale
+    return x.astype(np.float64), scale
+
+
+def _precision(
+    link: Link, x: Any, start: NDArray[np.float64], w: NDArray[Any], share: float
+) -> NDArray[np.float64]:
+    """Precision of the coefficients and, last, of the bias, (F + 1, 1)."""
     spread = np.ones(len(w))
     if link.is_classification:  # of a class, on average
         p = link.mean(start)
@@ -104,7 +121,25 @@ def update_linear(
     squares = x.multiply(x) if sparse.issparse(x) else x**2
     ratio = (1 - share) / share
     precision = np.asarray(squares.T @ (w * spread)).ravel() * ratio + RIDGE
-    precision = np.append(precision, (w * spread).sum() * ratio + RIDGE)[:, None]
+    return np.append(precision, (w * spread).sum() * ratio + RIDGE)[:, None]
+
+
+def _least_change(
+    link: Link,
+    x: Any,
+    start: NDArray[np.float64],
+    y: NDArray[Any],
+    w: NDArray[Any],
+    precision: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Change of coefficients and bias (F + 1, C), by L-BFGS.
+
+    Parameters
+    ----------
+    start : ndarray (n, C), logits of the rows by the model as it is
+    """
+    F, C = x.shape[1], start.shape[1]
+    truth = np.eye(C)[y] if y.ndim == 1 else y.astype(np.float64)
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         change = flat.reshape(F + 1, C)
@@ -121,12 +156,7 @@ def update_linear(
         method="L-BFGS-B",
         options={"maxiter": 100},
     )
-    change = found.x.reshape(F + 1, C)
-    slope, bias = change[:F] * scale[:, None], model.bias + change[F]
-    if not sparse.issparse(x):
-        bias = bias - model.center.astype(np.float64) @ slope
-    coef = (model.coef + link.centre(slope)).astype(np.float32)
-    return LinearModel(coef, model.center, link.centre(bias))
+    return found.x.reshape(F + 1, C)
 
 
 def _potential(link: Link, z: NDArray[np.float64]) -> NDArray[np.float64]:
