@@ -208,8 +208,9 @@ def test_network_imports_torch_and_the_standard_library_alone():
     assert _roots("skfusion.network") <= {"torch", *sys.stdlib_module_names}
 
 
-def test_base_models_know_nothing_of_networks():
-    roots = _roots("skfusion.evidence.base_models")
+@pytest.mark.parametrize("name", ["base_models", "linear_models"])
+def test_base_models_know_nothing_of_networks(name):
+    roots = _roots(f"skfusion.evidence.{name}")
     assert not roots & {"torch", "skorch"}
     assert "sklearn" in roots
 

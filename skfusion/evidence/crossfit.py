@@ -17,17 +17,16 @@ from skfusion.batch import ModalityBatch
 from skfusion.evidence.base_models import (
     LINEAR,
     TREES,
-    LinearModel,
     Reduced,
     TableModel,
     Task,
     columns_for_trees,
-    fit_linear,
     fit_table_model,
     join,
     reads_as_is,
     trees,
 )
+from skfusion.evidence.linear_models import LinearModel, fit_linear
 from skfusion.training.splits import Split
 
 __all__ = [

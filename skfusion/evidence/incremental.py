@@ -18,8 +18,9 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from sklearn.base import clone
 
-from skfusion.evidence.base_models import LinearModel, Reduced, TableModel, Task
+from skfusion.evidence.base_models import Reduced, TableModel, Task
 from skfusion.evidence.crossfit import BaseModels, CrossFitter
+from skfusion.evidence.linear_models import LinearModel
 from skfusion.training.links import Link, Sigmoid, Softmax
 
 __all__ = ["Bag", "IncrementalFitter", "update_linear"]

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfusion.batch import ModalityBatch
-from skfusion.evidence.base_models import LinearModel
 from skfusion.evidence.crossfit import BaseModels, Rows
 from skfusion.evidence.gate import Gate, gate_features
 from skfusion.evidence.held_out import Summary
+from skfusion.evidence.linear_models import LinearModel
 from skfusion.evidence.mixing import Mix
 from skfusion.evidence.network_parts import (
     joint_shapley,

@@ -13,7 +13,8 @@ from sklearn.ensemble import (
 )
 from torch import Tensor, nn
 
-from skfusion.evidence.base_models import PSEUDO_ROWS, LinearModel, TableModel
+from skfusion.evidence.base_models import PSEUDO_ROWS, TableModel
+from skfusion.evidence.linear_models import LinearModel
 from skfusion.evidence.ood import Density
 from skfusion.evidence.target_scale import TargetScale
 from skfusion.persistence.graph_links import torch_link

@@ -6,9 +6,10 @@ from scipy import sparse
 from sklearn.tree import DecisionTreeClassifier
 
 from skfusion.batch import ModalityBatch
-from skfusion.evidence.base_models import Task, fit_linear
+from skfusion.evidence.base_models import Task
 from skfusion.evidence.crossfit import CrossFitter, Rows
 from skfusion.evidence.incremental import Bag, IncrementalFitter, update_linear
+from skfusion.evidence.linear_models import fit_linear
 from skfusion.modalities import VectorModality
 from skfusion.training.links import Softmax
 
