@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from skfusion.modalities.columns import numpy_column
 from skfusion.modalities.output import NamedFeatures
 from skfusion.network import Encoder
 
-__all__ = ["CellModality", "Failures", "Modality", "Verdict", "is_absent"]
+__all__ = ["CellModality", "Failures", "Modality", "Verdict", "is_absent", "is_file"]
 
 
 #: Of cells that cannot be read: label of the row, name of the column, and cause.
@@ -365,6 +366,11 @@ def is_absent(cell: Any) -> bool:
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return True
     return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
+
+
+def is_file(cell: Any) -> bool:
+    """Tell whether a cell is a path or the bytes of a file."""
+    return isinstance(cell, str | os.PathLike | bytes | bytearray | memoryview)
 
 
 def split_columns(

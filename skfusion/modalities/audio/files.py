@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from skfusion._validation import shorten
 
-__all__ = ["check_rate", "is_file", "open_sound", "read_part"]
+__all__ = ["check_rate", "open_sound", "read_part"]
 
 #: Formats of which it can be told whether a file is whole.
 FORMATS = frozenset(
@@ -24,11 +24,6 @@ FORMATS = frozenset(
 )
 MAX_RATE = 1e7  # Hz
 OGG_PAGE = 2**17  # bytes, more than a page can have
-
-
-def is_file(cell: Any) -> bool:
-    """Tell whether a cell is a path or the bytes of a file."""
-    return isinstance(cell, str | os.PathLike | bytes | bytearray | memoryview)
 
 
 def check_rate(rate: float) -> None:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skfusion._validation import shorten
-from skfusion.modalities.audio.files import check_rate, is_file, open_sound, read_part
-from skfusion.modalities.base import Verdict, is_absent
+from skfusion.modalities.audio.files import check_rate, open_sound, read_part
+from skfusion.modalities.base import Verdict, is_absent, is_file
 from skfusion.modalities.detection import are_paths, most
 
 __all__ = [

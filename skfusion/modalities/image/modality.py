@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, Options, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality, Failures, Verdict, is_absent
+from skfusion.modalities.base import CellModality, Failures, Verdict, is_absent, is_file
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.image.encoder import ImageEncoder, patch_edges, patches
 from skfusion.modalities.image.features import (
@@ -32,7 +32,6 @@ from skfusion.modalities.image.pretrained import PretrainedImage
 from skfusion.modalities.image.reading import (
     PictureReader,
     are_pictures,
-    is_encoded,
     read_all,
 )
 from skfusion.modalities.meaning import Meaning
@@ -172,9 +171,9 @@ class ImageModality(CellModality):
         cells = [c for column in columns for c in column if not is_absent(c)]
         sample = cells[:: max(1, len(cells) // PROBED)]
         self.size_ = choose_size(sample) if self.size == "auto" else int(self.size)
-        known = [cell for cell in cells if not is_encoded(cell)]
+        known = [cell for cell in cells if not is_file(cell)]
         self._reader = PictureReader(self.size_).learn_levels(
-            known + [cell for cell in sample if is_encoded(cell)]
+            known + [cell for cell in sample if is_file(cell)]
         )
         pictures = self._pictures(names, columns, labels)
         if self.channels == "auto":

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
 import struct
-import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
-from skfusion._validation import shorten
-from skfusion.modalities.base import Verdict, is_absent
+from skfusion.modalities.base import Verdict, is_absent, is_file
 from skfusion.modalities.detection import are_paths, most
+from skfusion.modalities.image.files import (
+    ENDINGS,
+    LARGE,
+    one_at_a_time,
+    open_picture,
+)
 
 __all__ = [
     "READ_ERRORS",
     "PictureReader",
     "are_pictures",
-    "is_encoded",
     "read_all",
     "sides",
 ]
@@ -39,14 +40,9 @@ READ_ERRORS = (
 )
 #: Values that sensors and file formats call white.
 WHITES = (1, 255, 1023, 4095, 16383, 65535)
-#: Endings of the files that Pillow reads, but for documents and films.
-ENDINGS = frozenset(
-    e for e, kind in Image.registered_extensions().items() if kind in Image.OPEN
-) - {".pdf", ".mpg", ".mpeg"}
+#: Pixels that are converted at a time.
+STRIPE = LARGE
 THREADED = 64  # files a piece of work of one thread
-STRIPE = 2**21  # pixels that are converted at a time
-#: Pictures of more pixels than a stripe are decoded one at a time.
-_large_picture = threading.Lock()
 #: How EXIF says that a picture must be turned to stand upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,11 +54,6 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 REMEDY = "pass pictures as (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)."
-
-
-def is_encoded(cell: Any) -> bool:
-    """Tell whether a cell is a file or its bytes, so that decoding takes the time."""
-    return isinstance(cell, str | os.PathLike | bytes | bytearray | memoryview)
 
 
 def are_pictures(cells: Sequence[Any]) -> Verdict:
@@ -87,8 +78,8 @@ def are_pictures(cells: Sequence[Any]) -> Verdict:
 def sides(cell: Any) -> tuple[int, int] | None:
     """(height, width) in pixels without decoding; None where it cannot be told."""
     try:
-        if is_encoded(cell):
-            with _open(cell) as image:
+        if is_file(cell):
+            with open_picture(cell) as image:
                 return image.height, image.width
         if isinstance(cell, Image.Image):
             return cell.height, cell.width
@@ -149,51 +140,16 @@ class PictureReader:
         fitting = ((self.size, self.size), (self.size, self.size, 3))
         if getattr(cell, "dtype", None) == np.uint8 and cell.shape in fitting:
             return cell  # small stacks come by the thousand: spare Pillow the trip
-        if is_encoded(cell):
-            with _open(cell) as image:
+        if is_file(cell):
+            with open_picture(cell) as image:
                 # JPEG can be decoded at 1/2, 1/4 or 1/8.
                 image.draft(None, (2 * self.size, 2 * self.size))
-                with _one_at_a_time(image):
+                with one_at_a_time(image):
                     return self._padded(self._resized(image))
         if isinstance(cell, Image.Image):
             return self._padded(self._resized(cell))
-        image = Image.fromarray(self._eight_bits(_as_array(cell), self.levels))
+        image = Image.fromarray(_eight_bits(_as_array(cell), self.levels))
         return self._padded(self._resized(image))
-
-    def _eight_bits(
-        self, array: NDArray[Any], levels: dict[str, tuple[float, float]]
-    ) -> NDArray[np.uint8]:
-        """Check the shape of an array and bring its values into 0 to 255."""
-        if array.size == 0:
-            raise ValueError(f"the array is empty, of shape {array.shape}.")
-        if array.ndim == 3 and array.shape[2] == 1:
-            array = array[:, :, 0]
-        if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
-            first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
-            remedy = "move the channels last with np.moveaxis(a, 0, -1)." * first
-            raise ValueError(
-                f"an array of shape {array.shape} is neither grey, RGB nor RGBA; "
-                + (remedy or REMEDY)
-            )
-        if array.dtype == np.uint8:
-            return np.ascontiguousarray(array)
-        if array.dtype == np.bool_:
-            return array * np.uint8(255)
-        kind, low, high = _extent(array)
-        black, white = levels.get(kind) or _levels(kind, low, high)
-        half = white / 2 - black / 2  # of 1e308 and its opposite, the whole overflows
-        if max(black / 2 - low / 2, high / 2 - white / 2) > half:
-            raise ValueError(
-                f"its values lie in [{low:g}, {high:g}], but those of the training "
-                f"pictures in [{black:g}, {white:g}]; scale them in the same way."
-            )
-        out = np.empty(array.shape, np.uint8)
-        lines = max(1, STRIPE // array[:1].size)
-        for top in range(0, len(array), lines):
-            some = array[top : top + lines].astype(np.float64)
-            share = (some / 2 - black / 2) / half
-            out[top : top + lines] = np.clip(np.rint(255 * share), 0, 255)
-        return out
 
     def _resized(self, image: Image.Image) -> Image.Image:
         """Decode, convert, and reduce to the size of the square, upright.
@@ -251,7 +207,7 @@ class PictureReader:
         if top or bottom < image.height:
             image = image.crop((0, top, image.width, min(bottom, image.height)))
         if _is_deep(image):
-            image = Image.fromarray(self._eight_bits(np.asarray(image), levels))
+            image = Image.fromarray(_eight_bits(np.asarray(image), levels))
         return _opaque(image)
 
     def _padded(self, image: Image.Image) -> NDArray[np.uint8]:
@@ -271,50 +227,6 @@ class PictureReader:
         return square
 
 
-#: Formats that are programs, which Pillow has others run or play back.
-_RUN = ("EPS", "WMF")
-
-
-def _open(cell: Any) -> Image.Image:
-    """Open a path or the bytes of a file; the pixels are not decoded yet."""
-    if isinstance(cell, str | os.PathLike):
-        name = os.fspath(cell)
-        if not os.path.isfile(name):
-            fault = "is no regular file" if os.path.exists(name) else "does not exist"
-            raise FileNotFoundError(
-                f"the file {shorten(name)} {fault} (looked from "
-                f"{shorten(os.getcwd())})."
-            )
-        source: Any = name
-        what = f"the file {shorten(name)}"
-    else:
-        source, what = io.BytesIO(cell), f"its {len(cell)} bytes"
-    try:
-        image = Image.open(source)
-    except UnidentifiedImageError as error:
-        raise ValueError(f"Pillow knows no picture format like {what}.") from error
-    if image.format in _RUN:
-        image.close()
-        raise ValueError(
-            f"{what} is {image.format}, a program that another one would have to run. "
-            "Convert it to PNG or JPEG."
-        )
-    return image
-
-
-@contextmanager
-def _one_at_a_time(image: Image.Image) -> Iterator[None]:
-    """Refuse pictures of too many pixels; of large ones, let only one be decoded."""
-    n_pixels, most = image.width * image.height, Image.MAX_IMAGE_PIXELS
-    if most is not None and n_pixels > most:
-        raise ValueError(
-            f"it has {image.height} x {image.width} pixels, and at most {most} are "
-            "decoded (PIL.Image.MAX_IMAGE_PIXELS); reduce it."
-        )
-    with _large_picture if n_pixels > STRIPE else nullcontext():
-        yield
-
-
 def _is_deep(image: Image.Image) -> bool:
     """Tell whether pixels are wide integers or floats (modes I, I;16, F)."""
     return image.mode.startswith(("I", "F"))
@@ -332,11 +244,11 @@ def _as_array(cell: Any) -> NDArray[Any]:
 
 def _raw(cell: Any) -> NDArray[Any]:
     """Values of a cell that is not stored in 8 bits; empty where it is."""
-    if is_encoded(cell):
-        with _open(cell) as image:
+    if is_file(cell):
+        with open_picture(cell) as image:
             if not _is_deep(image):
                 return np.empty(0, np.uint8)
-            with _one_at_a_time(image):
+            with one_at_a_time(image):
                 return np.asarray(image)
     if isinstance(cell, Image.Image):
         return np.asarray(cell) if _is_deep(cell) else np.empty(0, np.uint8)
@@ -362,6 +274,42 @@ def _levels(kind: str, low: float, high: float) -> tuple[float, float]:
     return low, high if high > low else low + max(1e-6, 1e-6 * abs(low))
 
 
+def _eight_bits(
+    array: NDArray[Any], levels: dict[str, tuple[float, float]]
+) -> NDArray[np.uint8]:
+    """Check the shape of an array and bring its values into 0 to 255."""
+    if array.size == 0:
+        raise ValueError(f"the array is empty, of shape {array.shape}.")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        remedy = "move the channels last with np.moveaxis(a, 0, -1)." * first
+        raise ValueError(
+            f"an array of shape {array.shape} is neither grey, RGB nor RGBA; "
+            + (remedy or REMEDY)
+        )
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if array.dtype == np.bool_:
+        return array * np.uint8(255)
+    kind, low, high = _extent(array)
+    black, white = levels.get(kind) or _levels(kind, low, high)
+    half = white / 2 - black / 2  # of 1e308 and its opposite, the whole overflows
+    if max(black / 2 - low / 2, high / 2 - white / 2) > half:
+        raise ValueError(
+            f"its values lie in [{low:g}, {high:g}], but those of the training "
+            f"pictures in [{black:g}, {white:g}]; scale them in the same way."
+        )
+    out = np.empty(array.shape, np.uint8)
+    lines = max(1, STRIPE // array[:1].size)
+    for top in range(0, len(array), lines):
+        some = array[top : top + lines].astype(np.float64)
+        share = (some / 2 - black / 2) / half
+        out[top : top + lines] = np.clip(np.rint(255 * share), 0, 255)
+    return out
+
+
 def _opaque(image: Image.Image) -> Image.Image:
     """Composite over white what is transparent; reduce the mode to "L" or "RGB"."""
     if image.has_transparency_data:
@@ -385,7 +333,7 @@ def read_all(
         except READ_ERRORS as error:
             return error
 
-    files = np.array([is_encoded(cell) for cell in column], dtype=bool)
+    files = np.array([is_file(cell) for cell in column], dtype=bool)
     if files.sum() < THREADED:
         return [read(cell) for cell in column]
     # Pillow decodes outside of the interpreter's lock. PIL images stay out of the
