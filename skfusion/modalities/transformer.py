@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -24,7 +23,7 @@ from skfusion._validation import check_same_length, shorten
 from skfusion.batch import Block, ModalityBatch
 from skfusion.modalities import registry
 from skfusion.modalities.base import Modality
-from skfusion.modalities.columns import repeated, take_rows
+from skfusion.modalities.columns import take_rows
 from skfusion.modalities.output import NamedModalities
 from skfusion.modalities.resolution import (
     Columns,
@@ -33,8 +32,13 @@ from skfusion.modalities.resolution import (
     check_names,
     resolve,
 )
-from skfusion.modalities.tabular import TabularModality
 from skfusion.modalities.tabular.reading import key_column
+from skfusion.modalities.triples import (
+    are_triples,
+    as_modality,
+    check_triples,
+    find_modalities,
+)
 from skfusion.modalities.wrapped import TransformerModality
 
 __all__ = ["ModalityTransformer"]
@@ -115,7 +119,7 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters of this transformer and, if `deep`, of its modalities."""
-        if not _are_triples(self.modalities):
+        if not are_triples(self.modalities):
             return {"modalities": self.modalities}
         return self._get_params("_pairs", deep=deep) | {"modalities": self.modalities}
 
@@ -124,7 +128,7 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
         if "modalities" in params:
             self.modalities = params.pop("modalities")
         nested = {key.split("__")[0] for key in params if "__" in key}
-        if nested and self.modalities and _are_triples(self.modalities):
+        if nested and self.modalities and are_triples(self.modalities):
             # A short name has no parameters of its own: let the modality stand for it.
             known = registry.by_short_name()
             self.modalities = [
@@ -212,11 +216,11 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
         triples = self.modalities
         if triples is None:
             triples = find_modalities(X)
-        _check_triples(triples, reserved=self.get_params(deep=False))
+        check_triples(triples, reserved=self.get_params(deep=False))
         self.modalities_ = [
             (
                 name,
-                default_output(_as_modality(name, transformer)),
+                default_output(as_modality(name, transformer)),
                 resolve(name, columns, X),
             )
             for name, transformer, columns in triples
@@ -314,7 +318,7 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
         """The modalities side by side, each with its columns, and its encoder below."""
         fitted = hasattr(self, "modalities_")
         triples: Any = self.modalities_ if fitted else self.modalities
-        if not _are_triples(triples) or not triples:
+        if not are_triples(triples) or not triples:
             return VisualBlock(
                 "single",
                 self,
@@ -332,65 +336,6 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
             read = _short(columns[-1])
             names.append(name if read == name else f"{name}: {read}")
         return VisualBlock("parallel", shown, names=names, name_details=columns)
-
-
-# ---------------------------------------------------------------- triples
-
-
-def _are_triples(modalities: Any) -> bool:
-    return isinstance(modalities, list | tuple) and all(
-        isinstance(triple, list | tuple) and len(triple) == 3 for triple in modalities
-    )
-
-
-def _check_triples(triples: Any, reserved: Iterable[str]) -> None:
-    if not _are_triples(triples) or not triples:
-        raise ValueError(
-            "The 'modalities' parameter must be None or a list of (name, transformer, "
-            f"columns) triples with at least one of them. Got {triples!r} instead."
-        )
-    names = [name for name, _, _ in triples]
-    for name in names:
-        if not isinstance(name, str) or not name or "__" in name or name in reserved:
-            raise ValueError(
-                "A modality's name must be a non-empty string without '__' (it nests "
-                f"parameters), and none of {sorted(reserved)}. Got {name!r} instead."
-            )
-    twice = repeated(names)
-    if twice:
-        raise ValueError(f"Names of modalities must be unique; {twice} stand twice.")
-
-
-def _as_modality(name: str, transformer: Any) -> Modality:
-    """A fresh, unfitted modality for what stands in the triple."""
-    known = registry.by_short_name()
-    if isinstance(transformer, str):
-        if transformer not in known:
-            raise ValueError(
-                f"Modality {name!r}: {transformer!r} is not one of {sorted(known)} "
-                "or 'drop'."
-            )
-        return known[transformer]()
-    if isinstance(transformer, Modality):
-        return clone(transformer)
-    if isinstance(transformer, BaseEstimator) and hasattr(transformer, "transform"):
-        return TransformerModality(clone(transformer))
-    raise TypeError(
-        f"Modality {name!r} must be a modality, a scikit-learn transformer (with fit "
-        f"and transform) or one of {sorted(known)}. Got {transformer!r} instead"
-        + (
-            "; put an estimator that predicts into EstimatorModality(...)."
-            if hasattr(transformer, "predict")
-            else "."
-        )
-    )
-
-
-def find_modalities(X: Any) -> list[tuple[str, Any, Any]]:
-    """Give each column to the first modality that detects it, the rest to a table."""
-    if not hasattr(X, "columns"):
-        return [("tabular", TabularModality(), slice(None))]
-    return registry.name_modalities(registry.choose(X))
 
 
 def _short(columns: Any) -> str:

@@ -548,7 +548,7 @@ SENTENCES = [f"this is sentence number {i}" for i in range(30)]
     ids=lambda v: v.__name__ if isinstance(v, type) else "",
 )
 def test_kind_is_found_from_the_cells(column, kind):
-    from skfusion.modalities.transformer import find_modalities
+    from skfusion.modalities.triples import find_modalities
 
     frame = pd.DataFrame({"it": column.to_numpy(), "n": 1.0})
     if isinstance(column.dtype, pd.CategoricalDtype):

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, fit_context
@@ -30,6 +29,13 @@ from skfusion.modalities.tabular.encoder import (
     bin_edges,
     grouping,
 )
+from skfusion.modalities.tabular.features import (
+    FIRST,
+    MAX_ONE_HOT,
+    MISSING,
+    UNKNOWN,
+    TableFeatures,
+)
 from skfusion.modalities.tabular.reading import (
     Parts,
     count_labels,
@@ -42,14 +48,6 @@ from skfusion.network import Encoder
 
 __all__ = ["TabularModality"]
 
-# Codes of the cells of a category column; the kept categories follow, most frequent
-# first.
-_MISSING, _UNKNOWN, _FIRST = 0, 1, 2
-# A category column with more categories than this is summarised for simple models by
-# the most frequent ones and by how frequent its value is.
-_MAX_ONE_HOT = 30
-# In a table of many categories each gets fewer, so that this width is about kept.
-_MAX_WIDTH = 2000
 # Bins of all numbers together: 2,000 columns would otherwise cost half a second a step.
 _MAX_BINS = 1024
 
@@ -215,7 +213,7 @@ class TabularModality(Modality):
         scaled = self._scale(numbers)
         n_bins = max(1, min(self.n_bins, _MAX_BINS // max(len(scaled.T), 1)))
         self._edges = [bin_edges(z[~np.isnan(z)], n_bins) for z in scaled.T]
-        self._may_miss = np.isnan(numbers).any(axis=0)
+        self._may_miss = np.asarray(np.isnan(numbers).any(axis=0))
         self.categories_: dict[Any, NDArray[np.object_]] = {}
         self._counts: list[NDArray[np.int64]] = []
         for column in self._category_columns(columns):
@@ -225,7 +223,7 @@ class TabularModality(Modality):
             self._counts.append(counts)
         _warn(remarks)
         self._codes: list[dict[str | None, int]] = [
-            {None: _MISSING} | {c: code for code, c in enumerate(known, start=_FIRST)}
+            {None: MISSING} | {c: code for code, c in enumerate(known, start=FIRST)}
             for known in self.categories_.values()
         ]
         return columns, parts
@@ -270,8 +268,8 @@ class TabularModality(Modality):
         scaled[missing] = 0
         codes = np.zeros((len(scaled), len(self.categories_)), dtype=np.int32)
         for i, column in enumerate(self._category_columns(columns)):
-            codes[:, i] = read_codes(column, self._codes[i], unknown=_UNKNOWN)
-        present = (~missing).any(axis=1) | (codes != _MISSING).any(axis=1)
+            codes[:, i] = read_codes(column, self._codes[i], unknown=UNKNOWN)
+        present = (~missing).any(axis=1) | (codes != MISSING).any(axis=1)
         arrays = {
             "numbers": scaled.astype(np.float32),
             "missing": missing.astype(np.uint8),
@@ -306,40 +304,29 @@ class TabularModality(Modality):
         one more feature is the logarithm of how frequent the value was in training.
         """
         check_is_fitted(self)
-        parts = [block.arrays["numbers"], block.arrays["missing"][:, self._may_miss]]
-        for codes, counts in zip(block.arrays["codes"].T, self._counts, strict=True):
-            n_hot = min(len(counts) - _FIRST, self._most_one_hot)
-            hot = codes[:, None] == np.arange(_FIRST, _FIRST + n_hot)
-            parts.append(hot)
-            if counts[_MISSING]:
-                parts.append(codes[:, None] == _MISSING)
-            if len(counts) - _FIRST > n_hot:
-                frequency = np.log1p(counts) / np.log1p(counts.max())
-                parts.append(frequency[codes, None])
-        matrix = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
-        if not matrix.shape[1]:
-            return np.zeros((len(block), 1), dtype=np.float32)
-        return matrix * block.present[:, None]
+        return self._features.matrix(block)
 
     @property
-    def _most_one_hot(self) -> int:
-        """Categories a column that are one-hot."""
-        return min(_MAX_ONE_HOT, max(2, _MAX_WIDTH // max(len(self._counts), 1)))
+    def _features(self) -> TableFeatures:
+        return TableFeatures(
+            self._number_names,
+            self._may_miss,
+            self.categories_,
+            self._counts,
+            self.max_tokens,
+        )
 
     def linear_terms(
         self, block: Block, coef: NDArray[Any], center: NDArray[Any]
     ) -> NDArray[np.float64]:
         """Split the terms of a linear model among the columns, or groups of them."""
-        token = np.array([t for t, _ in self._named_features(self._column_names)])
-        n_tokens, n_outputs = len(self._element_names()), coef.shape[1]
-        # Row f of the matrix holds the coefficients of feature f, where its token is.
-        at = token[:, None] * n_outputs + np.arange(n_outputs)
-        ends = np.arange(len(token) + 1) * n_outputs
-        spread = sparse.csr_matrix(
-            (coef.ravel(), at.ravel(), ends), shape=(len(token), n_tokens * n_outputs)
+        return self._features.linear_terms(
+            block,
+            coef,
+            center,
+            token=[token for token, _ in self._named_features(self._column_names)],
+            n_tokens=len(self._element_names()),
         )
-        z = (self.features(block) - center) * block.present[:, None]
-        return np.asarray(z @ spread).reshape(len(block), n_tokens, n_outputs)
 
     def _feature_names(self, columns: list[str]) -> list[str]:
         """Columns and parts of dates; "column_category"; "missingindicator_column"."""
@@ -348,22 +335,7 @@ class TabularModality(Modality):
     def _named_features(self, columns: Sequence[Any]) -> list[tuple[int, str]]:
         """The token and the name of each feature, in the order of `features`."""
         called = dict(zip(self._column_names, columns, strict=True))
-        size, n_tokens = grouping(len(self._number_names), self.max_tokens)
-        found = [
-            (i // size, f"{called[column]}_{part}" if part else called[column])
-            for i, (column, part) in enumerate(self._number_names)
-        ]
-        may_miss = np.flatnonzero(self._may_miss)
-        found += [(found[i][0], f"missingindicator_{found[i][1]}") for i in may_miss]
-        size, _ = grouping(len(self._counts), self.max_tokens)
-        for i, (column, known) in enumerate(self.categories_.items()):
-            counts, name = self._counts[i], called[column]
-            n_hot = min(len(known), self._most_one_hot)
-            names = [f"{name}_{category}" for category in known[:n_hot]]
-            names += [f"missingindicator_{name}"] * bool(counts[_MISSING])
-            names += [f"{name}_frequency"] * (len(known) > n_hot)
-            found += [(n_tokens + i // size, feature) for feature in names]
-        return found or [(0, "all")]
+        return self._features.named(called)
 
     def hide(
         self, block: Block, hidden: NDArray[np.bool_], names: Sequence[pd.Index]
@@ -410,7 +382,7 @@ class TabularModality(Modality):
         """The categories to tell apart, and how many rows have each code."""
         often = frequency >= self.min_frequency
         # Rows that repeat are learned from once: each of a few categories may be rare.
-        kept = frequency[often | (len(often) <= _MAX_ONE_HOT and not often.any())]
+        kept = frequency[often | (len(often) <= MAX_ONE_HOT and not often.any())]
         kept = kept.iloc[: self.max_categories]
         n_unknown = int(frequency.sum() - kept.sum())
         counts = np.array([n_missing, n_unknown, *kept])
