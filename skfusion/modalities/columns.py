@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,6 +23,8 @@ __all__ = [
     "cell_error",
     "convert_cells",
     "holds_complex",
+    "is_absent",
+    "is_file",
     "is_frame",
     "numpy_column",
     "object_rows",
@@ -35,6 +38,20 @@ __all__ = [
 
 #: What conversions of a cell raise; `Decimal("sNaN")` and large integers the last.
 CELL_ERRORS = (TypeError, ValueError, ArithmeticError)
+
+
+def is_absent(cell: Any) -> bool:
+    """Tell whether a cell holds nothing: None, NaN, NaT, pd.NA or blank text."""
+    if isinstance(cell, str):
+        return not cell or cell.isspace()
+    if cell is None or cell is pd.NA or cell is pd.NaT:
+        return True
+    return isinstance(cell, float | np.floating) and bool(np.isnan(cell))
+
+
+def is_file(cell: Any) -> bool:
+    """Tell whether a cell is a path or the bytes of a file."""
+    return isinstance(cell, str | os.PathLike | bytes | bytearray | memoryview)
 
 
 def is_frame(X: Any) -> bool:

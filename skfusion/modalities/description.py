@@ -13,8 +13,13 @@ from sklearn.utils import check_array
 
 from skfusion._validation import is_numeric, shorten
 from skfusion.modalities import registry
-from skfusion.modalities.base import Modality, is_absent
-from skfusion.modalities.columns import CELL_ERRORS, numpy_column, object_rows
+from skfusion.modalities.base import Modality
+from skfusion.modalities.columns import (
+    CELL_ERRORS,
+    is_absent,
+    numpy_column,
+    object_rows,
+)
 from skfusion.modalities.detection import nearly_all
 from skfusion.modalities.registry import Choice
 from skfusion.modalities.resolution import check_frame

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skfusion.modalities.base import is_absent
-from skfusion.modalities.columns import numpy_column
+from skfusion.modalities.columns import is_absent, numpy_column
 
 __all__ = [
     "TEXTS",

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from skfusion._validation import shorten
 from skfusion.modalities.audio.reading import ENDINGS as SOUNDS
-from skfusion.modalities.base import is_absent
-from skfusion.modalities.columns import is_frame, numpy_column
+from skfusion.modalities.columns import is_absent, is_frame, numpy_column
 from skfusion.modalities.image.files import ENDINGS as PICTURES
 
 __all__ = ["NONE", "SEVERAL", "Part", "just_counts", "read_part", "read_table", "some"]

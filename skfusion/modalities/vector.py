@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from skfusion._sklearn import StrOptions, fit_context
 from skfusion._validation import shorten
 from skfusion.batch import Block
-from skfusion.modalities.base import Modality, Verdict, is_absent
+from skfusion.modalities.base import Modality, Verdict
 from skfusion.modalities.columns import (
     CELL_ERRORS,
     cell_error,
     holds_complex,
+    is_absent,
     is_frame,
     read_columns,
     read_numbers,

@@ -12,7 +12,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality
+from skfusion.modalities.cells import CellModality
 from skfusion.modalities.detection import sample_cells
 from skfusion.network import Encoder
 

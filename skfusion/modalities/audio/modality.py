@@ -37,7 +37,9 @@ from skfusion.modalities.audio.reading import (
     mel_filters,
     probe,
 )
-from skfusion.modalities.base import CellModality, Failures, Verdict, is_absent
+from skfusion.modalities.base import Verdict
+from skfusion.modalities.cells import CellModality, Failures
+from skfusion.modalities.columns import is_absent
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.meaning import Meaning
 from skfusion.modalities.output import prefixes

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from skfusion._validation import shorten
 from skfusion.modalities.audio.files import check_rate, open_sound, read_part
-from skfusion.modalities.base import Verdict, is_absent, is_file
+from skfusion.modalities.base import Verdict
+from skfusion.modalities.columns import is_absent, is_file
 from skfusion.modalities.detection import are_paths, most
 
 __all__ = [

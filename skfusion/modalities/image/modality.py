@@ -13,7 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, Options, StrOptions, fit_context
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality, Failures, Verdict, is_absent, is_file
+from skfusion.modalities.base import Verdict
+from skfusion.modalities.cells import CellModality, Failures
+from skfusion.modalities.columns import is_absent, is_file
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.image.encoder import ImageEncoder, patch_edges, patches
 from skfusion.modalities.image.features import (

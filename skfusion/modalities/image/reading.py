@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from skfusion.modalities.base import Verdict, is_absent, is_file
+from skfusion.modalities.base import Verdict
+from skfusion.modalities.columns import is_absent, is_file
 from skfusion.modalities.detection import are_paths, most
 from skfusion.modalities.image.files import (
     ENDINGS,

@@ -15,7 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality, Failures, Verdict, is_absent
+from skfusion.modalities.base import Verdict
+from skfusion.modalities.cells import CellModality, Failures
+from skfusion.modalities.columns import is_absent
 from skfusion.modalities.detection import numeric_cells
 from skfusion.modalities.output import prefixes
 from skfusion.modalities.series.encoder import SeriesEncoder, n_stages

@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skfusion._validation import mend_surrogates, shorten
-from skfusion.modalities.base import is_absent
 from skfusion.modalities.columns import (
     CELL_ERRORS,
     cell_error,
     convert_cells,
+    is_absent,
     numpy_column,
     read_numbers,
     row_label,

@@ -16,7 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion._validation import shorten
 from skfusion.batch import Block
-from skfusion.modalities.base import CellModality, Failures, Verdict, is_absent
+from skfusion.modalities.base import Verdict
+from skfusion.modalities.cells import CellModality, Failures
+from skfusion.modalities.columns import is_absent
 from skfusion.modalities.detection import sample_cells
 from skfusion.modalities.meaning import Meaning
 from skfusion.modalities.output import prefixes
