@@ -23,7 +23,7 @@ FLOORS = [
     {"training"},
     {"modalities", "fusion", "balance"},
     {"_defaults"},
-    {"corruption", "_rows"},
+    {"corruption", "_row_keys"},
     {"network", "batch", "_validation"},
     {"_sklearn"},
 ]

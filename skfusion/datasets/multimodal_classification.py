@@ -134,19 +134,14 @@ def make_multimodal_classification(
     )
     names = _names(kinds)
     rng = check_random_state(random_state)
-
     y = rng.permutation(np.arange(n_samples) % n_classes)
     if interaction == "xor":
         _check_xor(n_classes, len(kinds), informative)
-        told_by = np.full(n_samples, -1)
-        signs = np.full((n_samples, len(kinds)), -1)
-        signs[:, 0] = rng.randint(2, size=n_samples)
-        signs[:, 1] = signs[:, 0] ^ y
+        told_by, signs = _draw_xor(y, len(kinds), rng)
     else:
         chances = _check_informative(informative, len(kinds))
         told_by = rng.choice(len(kinds), size=n_samples, p=chances)
         signs = np.where(told_by[:, None] == np.arange(len(kinds)), y[:, None], -1)
-
     present = _draw_present(n_samples, len(kinds), missing_rate, rng)
     data, modalities, elements = _make_cells(
         names, kinds, signs, present, n_classes, class_sep, noise, rng
@@ -172,6 +167,16 @@ def make_multimodal_classification(
             f"{', '.join(names)} (interaction: {interaction})."
         ),
     )
+
+
+def _draw_xor(
+    y: NDArray[Any], n_modalities: int, rng: RandomState
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Who tells the class of each row, which is nobody, and the signs (n, M)."""
+    signs = np.full((len(y), n_modalities), -1)
+    signs[:, 0] = rng.randint(2, size=len(y))
+    signs[:, 1] = signs[:, 0] ^ y
+    return np.full(len(y), -1), signs
 
 
 def _make_cells(

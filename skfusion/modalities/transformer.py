@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skfusion._rows import row_keys
+from skfusion._row_keys import row_keys
 from skfusion._sklearn import (
     BaseComposition,
     CallbackSupportMixin,

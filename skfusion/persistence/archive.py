@@ -26,6 +26,7 @@ from skfusion.persistence.state import (
     is_known,
     is_ours,
 )
+from skfusion.persistence.writing import complete_file
 
 __all__ = ["load", "save"]
 
@@ -99,15 +100,9 @@ def save(model: Any, path: str | os.PathLike[str]) -> None:
         "versions": versions(),
         "members": {name: _described(data) for name, data in members.items()},
     }
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(partial, "w") as archive:
-            for name, data in {MANIFEST: _json(manifest), **members}.items():
-                archive.writestr(zipfile.ZipInfo(name), data, _compression(data))
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with complete_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        for name, data in {MANIFEST: _json(manifest), **members}.items():
+            archive.writestr(zipfile.ZipInfo(name), data, _compression(data))
 
 
 def _json(content: Any) -> bytes:

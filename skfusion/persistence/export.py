@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from skfusion.persistence.graph import EvidenceGraph, NetworkGraph, Rows
 from skfusion.persistence.graph_links import torch_link
 from skfusion.persistence.graph_parts import Constants, Features, ScaleGraph
 from skfusion.persistence.inputs import inputs_of, is_dense, opened
+from skfusion.persistence.writing import complete_file
 
 __all__ = ["OnnxReport", "export_onnx"]
 
@@ -199,17 +199,12 @@ def export_onnx(model: Any, path: str | os.PathLike[str], X: Any = None) -> Onnx
     batch = estimator._transform(estimator._check_X(rows, reset=False))
     batch = batch.in_order(estimator._names)
     program = _program(estimator, inputs_of(estimator, batch))
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
+    with complete_file(path) as partial:
         program.save(partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(
-        str(target), options, providers=["CPUExecutionProvider"]
+        os.fspath(path), options, providers=["CPUExecutionProvider"]
     )
     compared = None if X is None else batch
     report = _report(os.fspath(path), estimator, session, compared)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
-from skfusion._rows import row_keys
+from skfusion._row_keys import row_keys
 from skfusion._validation import shorten
 from skfusion.batch import ModalityBatch
 

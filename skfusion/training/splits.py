@@ -18,7 +18,7 @@ from sklearn.model_selection import (
     train_test_split,
 )
 
-from skfusion._rows import row_keys
+from skfusion._row_keys import row_keys
 from skfusion.training.links import Link
 
 __all__ = ["DistinctRows", "Split", "distinct_rows", "held_out_rows", "split_rows"]

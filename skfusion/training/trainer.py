@@ -128,16 +128,7 @@ def train(
     callbacks; `epochs` tells others of each epoch.
     """
     schedule, short, max_epochs = _schedule(network, len(dataset), recipe, min_steps)
-    callbacks: list[Any] = [
-        ("epoch_log", EpochLog()),
-        ("tasks", epochs),
-        ("balance", recipe.balance),
-        ("clip", GradientNormClipping(1.0)),
-        ("schedule", schedule),
-        ("branches", StopBranches(short)),
-    ]
-    if valid is not None:
-        callbacks.append(("early_stopping", _early_stopping(recipe.n_iter_no_change)))
+    callbacks = _callbacks(recipe, schedule, short, epochs, stops=valid is not None)
     if recipe.verbose:
         callbacks.append(("progress", Progress(label)))
     callbacks.extend(recipe.callbacks)
@@ -173,10 +164,32 @@ def train(
     return net
 
 
-def _early_stopping(patience: int) -> EarlyStopping:
-    return EarlyStopping(
-        patience=patience, threshold=0, load_best=True, sink=lambda *_: None
-    )
+def _callbacks(
+    recipe: Recipe,
+    schedule: LRScheduler,
+    short: dict[int, int],
+    epochs: EpochTasks | None,
+    *,
+    stops: bool,
+) -> list[Any]:
+    """What every training calls; with `stops`, held-out rows may end it."""
+    callbacks: list[Any] = [
+        ("epoch_log", EpochLog()),
+        ("tasks", epochs),
+        ("balance", recipe.balance),
+        ("clip", GradientNormClipping(1.0)),
+        ("schedule", schedule),
+        ("branches", StopBranches(short)),
+    ]
+    if stops:
+        stop = EarlyStopping(
+            patience=recipe.n_iter_no_change,
+            threshold=0,
+            load_best=True,
+            sink=lambda *_: None,
+        )
+        callbacks.append(("early_stopping", stop))
+    return callbacks
 
 
 def _schedule(

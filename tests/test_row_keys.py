@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy import sparse
 
-from skfusion._rows import row_keys
+from skfusion._row_keys import row_keys
 from skfusion.batch import Block, ModalityBatch
 from skfusion.modalities import VectorModality
 
