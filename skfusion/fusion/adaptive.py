@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from numbers import Integral, Real
 
-import torch
 from torch import Tensor, nn
 
 from skfusion._defaults import has_joint_part
 from skfusion._sklearn import Interval, StrOptions
-from skfusion.fusion.base import Fusion, FusionModule, FusionShape
-from skfusion.network import Dropout, FusionResult, Tokens
+from skfusion.fusion.base import ConcatMLP, Fusion, FusionModule, FusionShape
+from skfusion.network import FusionResult, Tokens
 
 __all__ = ["AdaptiveFusion", "SumOfEvidence"]
 
@@ -117,22 +116,16 @@ class SumOfEvidence(FusionModule):
 
 
 class _JointPart(nn.Module):
-    """A perceptron on what all modalities know, and on which of them are there.
+    """A perceptron on what all modalities know; it reads no tokens.
 
     **Shape**: z (B, M, D), present (B, M); output (B, C).
     """
 
     def __init__(self, shape: FusionShape, dropout: float) -> None:
         super().__init__()
-        M, D = shape.n_modalities, shape.d_model
-        self.layers = nn.Sequential(
-            nn.Linear(M * D + M, 4 * D),
-            nn.GELU(),
-            Dropout(dropout),
-            nn.Linear(4 * D, shape.n_outputs),
-        )
+        self.mlp = ConcatMLP(shape, 4 * shape.d_model, dropout)
 
     def forward(
         self, z: Tensor, present: Tensor, tokens: Sequence[Tokens] = ()
     ) -> Tensor:
-        return self.layers(torch.cat([z.flatten(1), present.to(z.dtype)], dim=-1))
+        return self.mlp(z, present)

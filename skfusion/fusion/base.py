@@ -10,9 +10,16 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from skfusion.network import FusionResult, Tokens
+from skfusion.network import Dropout, FusionResult, Tokens
 
-__all__ = ["Fusion", "FusionModule", "FusionShape", "masked_softmax", "uniform_weights"]
+__all__ = [
+    "ConcatMLP",
+    "Fusion",
+    "FusionModule",
+    "FusionShape",
+    "masked_softmax",
+    "uniform_weights",
+]
 
 
 class FusionShape(NamedTuple):
@@ -67,6 +74,26 @@ class FusionModule(nn.Module):
         tokens: Sequence[Tokens] = (),
     ) -> FusionResult:
         raise NotImplementedError
+
+
+class ConcatMLP(nn.Module):
+    """A perceptron on what all modalities know, and on which of them are there.
+
+    **Shape**: z (B, M, D), present (B, M); output (B, C).
+    """
+
+    def __init__(self, shape: FusionShape, hidden: int, dropout: float) -> None:
+        super().__init__()
+        M, D = shape.n_modalities, shape.d_model
+        self.layers = nn.Sequential(
+            nn.Linear(M * D + M, hidden),
+            nn.GELU(),
+            Dropout(dropout),
+            nn.Linear(hidden, shape.n_outputs),
+        )
+
+    def forward(self, z: Tensor, present: Tensor) -> Tensor:
+        return self.layers(torch.cat([z.flatten(1), present.to(z.dtype)], dim=-1))
 
 
 def uniform_weights(present: Tensor, dtype: torch.dtype) -> Tensor:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 import torch
-from torch import nn
 
 from skfusion._sklearn import Interval
-from skfusion.fusion.base import Fusion, FusionModule, FusionShape, uniform_weights
-from skfusion.network import Dropout, FusionResult
+from skfusion.fusion.base import (
+    ConcatMLP,
+    Fusion,
+    FusionModule,
+    FusionShape,
+    uniform_weights,
+)
+from skfusion.network import FusionResult
 
 __all__ = ["ConcatFusion"]
 
@@ -52,15 +57,10 @@ class _Concat(FusionModule):
 
     def __init__(self, shape: FusionShape, dropout: float) -> None:
         super().__init__()
-        M, D = shape.n_modalities, shape.d_model
-        self.mlp = nn.Sequential(
-            nn.Linear(M * D + M, 2 * D),
-            nn.GELU(),
-            Dropout(dropout),
-            nn.Linear(2 * D, shape.n_outputs),
-        )
+        self.mlp = ConcatMLP(shape, 2 * shape.d_model, dropout)
 
     def forward(self, z, evidence, present, tokens=()):
-        x = torch.cat([z.flatten(1), present.to(z.dtype)], dim=-1)
         parts = torch.zeros_like(evidence)
-        return FusionResult(self.mlp(x), uniform_weights(present, z.dtype), parts)
+        return FusionResult(
+            self.mlp(z, present), uniform_weights(present, z.dtype), parts
+        )
