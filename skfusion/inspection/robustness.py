@@ -155,117 +155,107 @@ def robustness_curve(
     """
     scorer = check_scoring(unwrap(estimator), scoring=scoring)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
+    asked = Asked(X, y, levels, modality, modalities, scorer, seed)
     if modalities is not None and kind in ("missing", "swap"):
-        _check_frame(X, kind)
-        rows = _of_rows(
-            unwrap(estimator), X, y, kind, levels, modality, modalities, scorer, seed
-        )
+        rows = _of_rows(unwrap(estimator), kind, asked)
     elif isinstance(kind, str) and kind in PLANNED and modalities is None:
-        rows = _planned(resolve(estimator), X, y, kind, levels, modality, scorer, seed)
+        rows = _planned(resolve(estimator), kind, asked)
     else:
-        of_cells = _cell_kind(kind)
-        rows = _of_cells(
-            estimator, X, y, of_cells, levels, modality, modalities, scorer, seed
-        )
+        rows = _of_cells(estimator, _cell_kind(kind), asked)
     name = kind if isinstance(kind, str) else kind.__name__
     return pd.DataFrame(
         [{"kind": name, "modality": modality or "any", **row} for row in rows]
     )
 
 
-def _planned(
-    found: Resolved,
-    X: Any,
-    y: Any,
-    kind: str,
-    levels: Sequence[float] | None,
-    modality: str | None,
-    scorer: Callable[..., float],
-    seed: int,
-) -> Iterator[dict[str, float]]:
+class Asked(NamedTuple):
+    """Rows, their truth, and what is asked; see `robustness_curve`."""
+
+    X: Any
+    y: Any
+    levels: Sequence[float] | None
+    modality: str | None
+    modalities: Mapping[str, Sequence[Any]] | None
+    scorer: Callable[..., float]
+    seed: int
+
+    def score(self, estimator: Any, X: Any, level: float) -> dict[str, float]:
+        """The score of an estimator on rows that were corrupted."""
+        return {
+            "level": float(level),
+            "score": float(self.scorer(estimator, X, self.y)),
+        }
+
+    def levels_or(self, usual: Sequence[float]) -> Sequence[float]:
+        return usual if self.levels is None else self.levels
+
+
+def _planned(found: Resolved, kind: str, asked: Asked) -> Iterator[dict[str, float]]:
+    """Absence, noise and other rows' content, by plans as in training."""
     make, usual = PLANNED[kind]
-    batch = found.batch(X)
-    for level in usual if levels is None else levels:
+    batch, modality = found.batch(asked.X), asked.modality
+    for level in asked.levels_or(usual):
         spec = make(float(level), modality)
         with quiet_about_empty_rows():
-            corrupted, _ = found.final.corrupt(batch, spec, random_state=seed)
-            score = scorer(found.final, corrupted, y)
-        yield {"level": float(level), "score": float(score)} | _weight(
-            found, corrupted, [modality] if modality else []
-        )
+            corrupted, _ = found.final.corrupt(batch, spec, random_state=asked.seed)
+            row = asked.score(found.final, corrupted, level)
+        yield row | _weight(found, corrupted, [modality] if modality else [])
 
 
-def _of_rows(
-    estimator: Any,
-    X: pd.DataFrame,
-    y: Any,
-    kind: str,
-    levels: Sequence[float] | None,
-    modality: str | None,
-    modalities: Mapping[str, Sequence[Any]],
-    scorer: Callable[..., float],
-    seed: int,
-) -> Iterator[dict[str, float]]:
+def _of_rows(estimator: Any, kind: Any, asked: Asked) -> Iterator[dict[str, float]]:
     """Absence and other rows' content for estimators that know frames only."""
-    rng = np.random.default_rng(seed)
-    names = list(_columns(None, None, modality, modalities))
+    X, modalities = asked.X, asked.modalities or {}
+    _check_frame(X, kind)
+    rng = np.random.default_rng(asked.seed)
+    names = list(_columns(None, None, asked))
     chosen = rng.integers(len(names), size=len(X))
     rank = rng.random(len(X))
     other = X.iloc[np.roll(np.arange(len(X)), 1)].set_axis(X.index)
-    for level in PLANNED[kind][1] if levels is None else levels:
+    for level in asked.levels_or(PLANNED[kind][1]):
         frame = X.copy()
         for m, name in enumerate(names):
             spared = ~((chosen == m) & (rank < level))
             for c in modalities[name]:
                 frame[c] = X[c].where(spared, None if kind == "missing" else other[c])
-        yield {"level": float(level), "score": float(scorer(estimator, frame, y))}
+        yield asked.score(estimator, frame, level)
 
 
 def _of_cells(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    kind: type[CellCorruption],
-    levels: Sequence[float] | None,
-    modality: str | None,
-    modalities: Mapping[str, Sequence[Any]] | None,
-    scorer: Callable[..., float],
-    seed: int,
+    estimator: Any, kind: type[CellCorruption], asked: Asked
 ) -> Iterator[dict[str, float]]:
+    """Corruptions of the cells of a frame, before they are cleaned."""
+    X, modalities = asked.X, asked.modalities
     _check_frame(X, kind.__name__)
-    if modalities is not None and modality is None:
+    if modalities is not None and asked.modality is None:
         raise ValueError(
             f"{kind.__name__} suits only some kinds of columns, and of an estimator "
             f"that is not of this package it is not known which: name the 'modality', "
             f"one of {tuple(modalities)}."
         )
     found = None if modalities is not None else resolve(estimator)
-    columns = _columns(found, kind, modality, modalities)
-    for level in kind.default_levels if levels is None else levels:
+    columns = _columns(found, kind, asked)
+    for level in asked.levels_or(kind.default_levels):
         spec = kind(float(level))
         frame = X.copy()
         for i, c in enumerate(
             dict.fromkeys(c for own in columns.values() for c in own)
         ):
-            frame[c] = spec.corrupt_column(X[c], np.random.default_rng([seed, i]))
-        row = {"level": float(level)}
+            frame[c] = spec.corrupt_column(X[c], np.random.default_rng([asked.seed, i]))
         if found is None:
-            yield row | {"score": float(scorer(unwrap(estimator), frame, y))}
+            yield asked.score(unwrap(estimator), frame, level)
             continue
         batch = found.batch(frame)
-        row["score"] = float(scorer(found.final, batch, y))
+        row = asked.score(found.final, batch, level)
         yield row | _weight(found, batch, list(columns))
 
 
 def _columns(
-    found: Resolved | None,
-    kind: type[CellCorruption] | None,
-    modality: str | None,
-    modalities: Mapping[str, Sequence[Any]] | None,
+    found: Resolved | None, kind: type[CellCorruption] | None, asked: Asked
 ) -> dict[str, list[Any]]:
     """Which columns of which modalities are to be corrupted."""
+    modality = asked.modality
     if found is None or kind is None:
-        every = {name: list(own) for name, own in (modalities or {}).items()}
+        every = {name: list(own) for name, own in (asked.modalities or {}).items()}
         suited = every
     else:
         triples = found.triples()
