@@ -87,9 +87,9 @@ class Subject:
         """How wrong each modality, alone, is in each row (n, M)."""
         if has_labels(self.final):
             y = np.asarray(self.y)
-            said = self.final.modality_proba(self.batch)
+            proba = self.final.modality_proba(self.batch)
             losses = [
-                -np.log(np.maximum(np.where(y, said[m], 1 - said[m]), 1e-12)).mean(1)
+                -np.log(np.maximum(np.where(y, proba[m], 1 - proba[m]), 1e-12)).mean(1)
                 for m in self.names
             ]
         elif self.is_classifier:

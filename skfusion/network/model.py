@@ -137,8 +137,8 @@ class FusionNetwork(nn.Module):
             )
             for m in range(len(self.encoders))
         ]
-        pooled, said, tokens = zip(*columns, strict=True)
-        z, evidence = torch.stack(pooled, dim=1), torch.stack(said, dim=1)
+        pooled, alone, tokens = zip(*columns, strict=True)
+        z, evidence = torch.stack(pooled, dim=1), torch.stack(alone, dim=1)
         fused = self.fusion(z, evidence, present, tokens)
         known = present.any(dim=1, keepdim=True)
         return NetworkOutput(
