@@ -33,7 +33,6 @@ __all__ = [
     "BaseModels",
     "CrossFitter",
     "Rows",
-    "features_of",
     "no_base_models",
 ]
 
@@ -42,7 +41,10 @@ MIN_TABLE_ROWS = 20
 
 
 class Rows(NamedTuple):
-    """Rows, and the features of each modality, computed once."""
+    """Rows, and the features of each modality, computed once.
+
+    features : list of M matrices (n, F_m), dense or CSR; rows of absent ones are zero
+    """
 
     batch: ModalityBatch
     features: list[Any]
@@ -66,15 +68,10 @@ class Rows(NamedTuple):
     @classmethod
     def of(cls, batch: ModalityBatch, *, exact: bool = False) -> Rows:
         """Compute the features, if `exact` in float64."""
-        features = features_of(batch)
+        features = [batch.modalities[n].features(b) for n, b in batch.blocks.items()]
         if exact:
             features = [x.astype(np.float64, copy=False) for x in features]
         return cls(batch, features)
-
-
-def features_of(batch: ModalityBatch) -> list[Any]:
-    """One matrix a modality, (n, F_m), dense or CSR; rows of absent ones are zero."""
-    return [batch.modalities[n].features(b) for n, b in batch.blocks.items()]
 
 
 #: What `CrossFitter.fit` returns.

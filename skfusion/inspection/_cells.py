@@ -19,7 +19,6 @@ __all__ = [
     "object_column",
     "read_picture",
     "read_sound",
-    "to_mono",
 ]
 
 
@@ -77,8 +76,3 @@ def read_sound(cell: Any) -> tuple[NDArray[np.float64], GiveBack]:
     if sound.ndim == 2:
         sound = sound.mean(axis=int(np.argmin(sound.shape)))
     return sound, GiveBack(None if rate is None else round(float(rate)))
-
-
-def to_mono(cell: Any) -> NDArray[np.float64]:
-    """Mono samples of a sound."""
-    return read_sound(cell)[0]

@@ -25,7 +25,6 @@ from skfusion.inspection._cells import (
     object_column,
     read_picture,
     read_sound,
-    to_mono,
 )
 
 __all__ = [
@@ -228,7 +227,9 @@ class SoundBabble(CellCorruption):
     n_voices = 3
 
     def corrupt_column(self, column: pd.Series, rng: Generator) -> pd.Series:
-        self._voices = [to_mono(cell) for cell in column if not holds_nothing(cell)]
+        self._voices = [
+            read_sound(cell)[0] for cell in column if not holds_nothing(cell)
+        ]
         return super().corrupt_column(column, rng)
 
     def corrupt_cell(self, cell: Any, rng: Generator) -> Any:
