@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,18 +142,12 @@ def _evidence_model(
         has_joint = has_joint and folds[0].predicted[0].joint is not None
         base, held, additive = no_base_models(task, everything, has_joint)
     else:
-        fitter: Any = CrossFitter
-        if former is not None:
-            fitter = partial(IncrementalFitter, former.base, share)
-        base, held, additive = fitter(
-            task,
-            everything,
-            y,
-            weight,
-            splits if held_out else splits[:1],
-            own=base_models or (),
-            has_joint=has_joint,
-        ).fit()
+        rows = task, everything, y, weight, splits if held_out else splits[:1]
+        if former is None:
+            fitter = CrossFitter(*rows, own=base_models or (), has_joint=has_joint)
+        else:  # which knows of the user's models
+            fitter = IncrementalFitter(former.base, share, *rows, has_joint=has_joint)
+        base, held, additive = fitter.fit()
     if former is not None and not held_out:  # too few rows to say whom to trust
         return go_on(former, networks, base, everything[0], share)
     predicted = [fold.predicted for fold in folds]
