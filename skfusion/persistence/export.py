@@ -92,9 +92,9 @@ class _Exported(Constants):
         model, self.names = estimator._model, estimator._names
         if isinstance(model, EvidenceModel):
             dense = [is_dense(model, m) for m in range(len(self.names))]
-            self.graph: nn.Module = EvidenceGraph(model, self.names, dense)
+            self.prediction: nn.Module = EvidenceGraph(model, self.names, dense)
         else:
-            self.graph = NetworkGraph(model)
+            self.prediction = NetworkGraph(model)
         self.order = [self.names.index(name) for name in estimator.modality_names_]
         self.link = torch_link(estimator._link)
         self.flat = getattr(estimator, "_flat", False)
@@ -136,7 +136,7 @@ class _Exported(Constants):
             ],
             torch.stack([inputs.get(f"{n}.ood_score", nothing) for n in self.names], 1),
         )
-        out = self.graph(rows)
+        out = self.prediction(rows)
         answer = self.link.mean(out.logits)
         contributions = self.link.centre(out.contributions[:, self.order])
         if not self.link.is_classification:
