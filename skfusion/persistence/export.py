@@ -92,9 +92,9 @@ class _Exported(Constants):
         model, self.names = estimator._model, estimator._names
         if isinstance(model, EvidenceModel):
             dense = [is_dense(model, m) for m in range(len(self.names))]
-            self.prediction: nn.Module = EvidenceGraph(model, self.names, dense)
+            self.said: nn.Module = EvidenceGraph(model, self.names, dense)
         else:
-            self.prediction = NetworkGraph(model)
+            self.said = NetworkGraph(model)
         self.order = [self.names.index(name) for name in estimator.modality_names_]
         self.link = torch_link(estimator._link)
         self.flat = getattr(estimator, "_flat", False)
@@ -136,9 +136,9 @@ class _Exported(Constants):
             ],
             torch.stack([inputs.get(f"{n}.ood_score", nothing) for n in self.names], 1),
         )
-        out = self.prediction(rows)
-        answer = self.link.mean(out.logits)
-        contributions = self.link.centre(out.contributions[:, self.order])
+        said = self.said(rows)
+        answer = self.link.mean(said.logits)
+        contributions = self.link.centre(said.contributions[:, self.order])
         if not self.link.is_classification:
             answer, slope = self.scale(answer)
             answer = answer[:, 0] if self.flat else answer
@@ -146,7 +146,7 @@ class _Exported(Constants):
         elif not self.whole:
             answer = answer @ self.place + self.constant
             contributions = contributions @ self.place
-        weights = out.weights[:, self.order]
+        weights = said.weights[:, self.order]
         return answer.float(), weights.float(), contributions.float()
 
 

@@ -44,8 +44,8 @@ class Rows(NamedTuple):
     own_scores: Tensor
 
 
-class Outputs(NamedTuple):
-    """Outputs of the model: logits (n, C), contributions (n, M, C), weights (n, M)."""
+class Said(NamedTuple):
+    """What the model says: logits (n, C), contributions (n, M, C), weights (n, M)."""
 
     logits: Tensor
     contributions: Tensor
@@ -73,10 +73,10 @@ class _Networks(nn.Module):
         )
 
     def forward(self, rows: Rows) -> dict[str, Tensor]:
-        outputs = [network(rows.blocks, rows.present) for network in self.networks]
+        said = [network(rows.blocks, rows.present) for network in self.networks]
         found = {}
         for key in ("logits", "evidence", "joint", "weights", "contributions"):
-            columns = [getattr(output, key) for output in outputs]
+            columns = [getattr(output, key) for output in said]
             if all(x is not None for x in columns):
                 found[key] = torch.stack(columns).double().mean(dim=0)
         return found
@@ -91,13 +91,13 @@ class NetworkGraph(Constants):
         self.link = torch_link(model.link)
         self.adds_evidence = model.adds_evidence
 
-    def forward(self, rows: Rows) -> Outputs:
-        mean = self.networks(rows)
-        logits, weights = mean["logits"], mean["weights"]
-        contributions = mean["contributions"]
+    def forward(self, rows: Rows) -> Said:
+        said = self.networks(rows)
+        logits, weights = said["logits"], said["weights"]
+        contributions = said["contributions"]
         if self.adds_evidence:
             weights = shares(self.link.size(contributions, logits), rows.present)
-        return Outputs(logits, contributions, weights)
+        return Said(logits, contributions, weights)
 
 
 class EvidenceGraph(Constants):
@@ -146,7 +146,7 @@ class EvidenceGraph(Constants):
         )
         self.linear_scale = gate.linear_scale
 
-    def forward(self, rows: Rows) -> Outputs:
+    def forward(self, rows: Rows) -> Said:
         rows = rows._replace(
             features=[x.where(rows.present[:, m]) for m, x in enumerate(rows.features)]
         )
@@ -163,7 +163,7 @@ class EvidenceGraph(Constants):
         parts, contributions = self._scaled(parts), self._scaled(contributions)
         logits = self.log_prior + contributions.sum(dim=1) + parts[:, M:].sum(dim=1)
         weights = shares(self.link.size(contributions, logits), rows.present)
-        return Outputs(logits, contributions, weights)
+        return Said(logits, contributions, weights)
 
     def _evidence(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
         """Evidence (n, S, K, C), who speaks (n, S, K), and additive parts (n, M, C)."""
@@ -171,17 +171,17 @@ class EvidenceGraph(Constants):
         n, K, C = present.shape[0], 1 + len(self.names), self.task.n_outputs
         nothing = self.log_prior.new_zeros(1, C).expand(n, C)
         nobody = present.new_zeros(1).expand(n)
-        found = [[nothing] * K for _ in range(self.S)]
+        said = [[nothing] * K for _ in range(self.S)]
         speaks = [[nobody] * K for _ in range(self.S)]
         for s, (e, here) in enumerate(self._of_networks(rows)):
-            found[s][0], speaks[s][0] = e, here
+            said[s][0], speaks[s][0] = e, here
         linear: list[Tensor | None] = [None] * M
         additive = []
         for m, x in enumerate(rows.features):
             here = present[:, m]
             if self.linear[m].exists:
                 linear[m] = self.linear[m](x)
-                found[m][1], speaks[m][1] = linear[m], here
+                said[m][1], speaks[m][1] = linear[m], here
             own = self.joint_linear[m](x) if self.joint_linear[m].exists else nothing
             additive.append(torch.where(here[:, None], own, 0.0))
         for s, tables in enumerate(self.tables):
@@ -189,19 +189,19 @@ class EvidenceGraph(Constants):
             models: Any = tables
             for key, table in models.items():
                 k = 1 + self.names.index(key[1:])
-                found[s][k] = table(self._read(key[1:], s, rows.features, linear))
+                said[s][k] = table(self._read(key[1:], s, rows.features, linear))
                 speaks[s][k] = here
-        evidence = torch.stack([torch.stack(row, dim=1) for row in found], dim=1)
+        evidence = torch.stack([torch.stack(row, dim=1) for row in said], dim=1)
         here = torch.stack([torch.stack(row, dim=1) for row in speaks], dim=1)
         evidence = torch.where(here[..., None], evidence, 0.0)
         return evidence, here, torch.stack(additive, dim=1)
 
     def _of_networks(self, rows: Rows) -> list[tuple[Tensor, Tensor]]:
         """What the networks say on average of each source, and where they do."""
-        mean = self.networks(rows)
-        out = [(mean["evidence"][:, m], rows.present[:, m]) for m in range(self.M)]
-        if self.S > self.M and "joint" in mean:
-            out.append((mean["joint"], rows.present.sum(dim=1) >= 2))
+        said = self.networks(rows)
+        out = [(said["evidence"][:, m], rows.present[:, m]) for m in range(self.M)]
+        if self.S > self.M and "joint" in said:
+            out.append((said["joint"], rows.present.sum(dim=1) >= 2))
         return [(self.link.centre(e), here) for e, here in out]
 
     def _read(
@@ -224,8 +224,8 @@ class EvidenceGraph(Constants):
             if name != TREES or not dense or reads_as_is(x.value)
         ]
         if name == TREES:
-            known = [e for e in linear if e is not None]
-            parts += [e[:, 1:] if self.task.two_classes else e for e in known]
+            said = [e for e in linear if e is not None]
+            parts += [e[:, 1:] if self.task.two_classes else e for e in said]
         return torch.cat([part.float() for part in parts], dim=1)
 
     def _trust(self, rows: Rows, e: Tensor, present: Tensor) -> Tensor:
@@ -252,7 +252,7 @@ class EvidenceGraph(Constants):
         return torch.exp(log_a.clamp(-12, 2)) * present
 
     def _gate_features(self, e: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Gate features of evidence, and where they are not known, (n, S, G)."""
+        """Gate features of what is said, and where they are not known, (n, S, G)."""
         S, M = self.S, self.M
         joint = seen.new_zeros(1, 1).expand(seen.shape[0], S - M)
         own_row = torch.cat([seen, joint], dim=1)
