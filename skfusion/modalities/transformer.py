@@ -10,9 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Bunch
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_is_fitted,
+    has_fit_parameter,
+    validate_data,
+)
 
-from skfusion._rows import row_keys
+from skfusion._rows import number_groups, row_keys
 from skfusion._sklearn import (
     BaseComposition,
     CallbackSupportMixin,
@@ -93,6 +97,9 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
            [False,  True]])
     """
 
+    # With metadata routing, groups that reach a pipeline reach this step.
+    __metadata_request__fit = {"groups": True}
+
     def __init__(self, modalities: list[tuple[str, Any, Any]] | None = None) -> None:
         self.modalities = modalities
 
@@ -142,7 +149,7 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
     # ------------------------------------------------------------ fit and transform
 
     @one_task
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
         """Fit every modality on its columns.
 
         Parameters
@@ -150,19 +157,24 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
         X : DataFrame (pandas or polars) or ndarray of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), optional
             Needed only by modalities that learn from it, such as `EstimatorModality`.
+        groups : array-like of shape (n_samples,), optional
+            What is new are rows of other groups (other patients, say): out-of-fold
+            predictions are of groups that were not learned from, and categories that
+            stand in the rows of a single group are unknown.
 
         Returns
         -------
         self : ModalityTransformer
         """
         triples = self._start(X)
-        X, y, _ = self._distinct(X, y)
+        X, y, groups, _ = self._distinct(X, y, groups)
         for name, modality, columns in triples:
-            self._call(name, modality.fit, self._select(X, columns), y)
+            given = _taken(modality, y, groups)
+            self._call(name, modality.fit, self._select(X, columns), *given)
         return self
 
     @one_task
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> ModalityBatch:
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> ModalityBatch:
         """Fit every modality and return the training rows.
 
         Not always the same as ``fit(X, y).transform(X)``: an `EstimatorModality` gives
@@ -174,11 +186,14 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
             After ``set_output(transform="pandas")``, a frame of the features.
         """
         triples = self._start(X)
-        distinct, y, back = self._distinct(X, y)
+        distinct, y, groups, back = self._distinct(X, y, groups)
         batch = self._batch(
             {
                 name: self._call(
-                    name, modality.fit_transform, self._select(distinct, columns), y
+                    name,
+                    modality.fit_transform,
+                    self._select(distinct, columns),
+                    *_taken(modality, y, groups),
                 )
                 for name, modality, columns in triples
             }
@@ -238,7 +253,9 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
         names = pd.Index(self._columns, tupleize_cols=False)
         return pd.DataFrame(X, columns=names)
 
-    def _distinct(self, X: Any, y: Any) -> tuple[Any, Any, NDArray[np.intp]]:
+    def _distinct(
+        self, X: Any, y: Any, groups: Any
+    ) -> tuple[Any, Any, Any, NDArray[np.intp]]:
         """The distinct rows that modalities are fitted on, and where each row is.
 
         Their order is that of their content, so that neither the order of the rows nor
@@ -258,8 +275,12 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
                     f"X has {len(keys)} rows and y has {len(y)}."
                 )
             keys = np.concatenate([keys, row_keys(y.reshape(len(y), -1))], axis=1)
+        groups = number_groups(groups, len(keys))
+        if groups is not None:
+            keys = np.concatenate([keys, groups[:, None].astype(keys.dtype)], axis=1)
         _, first, back = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        return take_rows(X, first), None if y is None else y[first], back.ravel()
+        y, groups = (None if x is None else x[first] for x in (y, groups))
+        return take_rows(X, first), y, groups, back.ravel()
 
     def _batch(self, blocks: dict[str, Block]) -> ModalityBatch:
         return ModalityBatch(blocks, {name: m for name, m, _ in self.modalities_})
@@ -388,6 +409,11 @@ def _as_modality(name: str, transformer: Any) -> Modality:
             else "."
         )
     )
+
+
+def _taken(modality: Modality, y: Any, groups: Any) -> tuple[Any, ...]:
+    """What `fit` is given beside the cells: groups where it takes them."""
+    return (y, groups) if has_fit_parameter(modality, "groups") else (y,)
 
 
 def find_modalities(X: Any) -> list[tuple[str, Any, Any]]:

@@ -159,7 +159,7 @@ class AudioModality(CellModality):
         """Tuples (samples, rate), names of sound files, or their bytes."""
         return are_sounds(sample_cells(column))
 
-    def fit(self, X: Any, y: Any = None) -> AudioModality:
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> AudioModality:
         """Learn rate, duration and band statistics from the training sounds.
 
         Parameters
@@ -168,6 +168,8 @@ class AudioModality(CellModality):
             One sound a cell.
         y : array-like of n_samples targets, optional
             Read where `encoder` fine-tunes.
+        groups : array-like of shape (n_samples,), optional
+            Read where `encoder` fine-tunes: a row is predicted from other groups.
 
         Returns
         -------
@@ -178,11 +180,11 @@ class AudioModality(CellModality):
         ValueError
             If a cell cannot be read and ``on_error="raise"``.
         """
-        self.fit_transform(X, y)
+        self.fit_transform(X, y, groups)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X: Any, y: Any = None) -> Block:
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> Block:
         """Fit, and transform the same rows while reading every sound only once.
 
         Returns
@@ -205,7 +207,7 @@ class AudioModality(CellModality):
             self.duration_ = float(self.duration)
         self.encoder_ = None if self.encoder is None else self.encoder.settled()
         self._meaning = Meaning(self.encoder_, names)
-        embed = partial(self._meaning.fit_transform, y=y)
+        embed = partial(self._meaning.fit_transform, y=y, groups=groups)
         block = self._block(names, columns, labels, embed)
         self.band_mean_, self.band_sd_ = band_statistics(
             block.arrays["log_mel"].ravel(), self.n_mels

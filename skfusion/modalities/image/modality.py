@@ -153,7 +153,7 @@ class ImageModality(CellModality):
         """Pictures, names of image files, their bytes, or arrays with channels."""
         return are_pictures(sample_cells(column))
 
-    def fit(self, X: Any, y: Any = None) -> ImageModality:
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> ImageModality:
         """Learn size, channels and the statistics of the pixels.
 
         Parameters
@@ -163,6 +163,8 @@ class ImageModality(CellModality):
             one column of pictures.
         y : array-like of n_samples targets, optional
             Read where `encoder` fine-tunes.
+        groups : array-like of shape (n_samples,), optional
+            Read where `encoder` fine-tunes: a row is predicted from other groups.
 
         Returns
         -------
@@ -173,17 +175,17 @@ class ImageModality(CellModality):
         ValueError
             If a cell cannot be read and ``on_error="raise"``.
         """
-        self.fit_transform(X, y)
+        self.fit_transform(X, y, groups)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X: Any, y: Any = None) -> Block:
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> Block:
         """Fit, and transform the same rows while decoding every picture only once.
 
         Parameters
         ----------
         X : DataFrame, Series or array-like of n_samples rows
-        y : array-like of n_samples targets, optional
+        y, groups : array-like of n_samples values, optional
             Read where `encoder` fine-tunes.
 
         Returns
@@ -209,7 +211,7 @@ class ImageModality(CellModality):
         self.encoder_ = None if self.encoder is None else self.encoder.settled()
         self._meaning = Meaning(self.encoder_, names)
         block.arrays |= self._meaning.fit_transform(
-            readable(columns, pictures), self._reader, y=y
+            readable(columns, pictures), self._reader, y=y, groups=groups
         )
         return block
 
