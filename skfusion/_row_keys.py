@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skfusion._validation import check_groups
 from skfusion.batch import ModalityBatch
 
-__all__ = ["row_keys"]
+__all__ = ["link_rows", "number_groups", "row_keys"]
 
 
 def row_keys(X: Any) -> NDArray[np.uint64]:
@@ -45,6 +46,27 @@ def row_keys(X: Any) -> NDArray[np.uint64]:
         for cells in zip(*parts, strict=True)
     ]
     return np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(-1, 2)
+
+
+def number_groups(groups: Any, n: int) -> NDArray[np.intp] | None:
+    """The number of the group of each of n rows; None where groups divide nothing."""
+    groups = check_groups(groups, n)
+    if groups is None:
+        return None
+    keys = row_keys(groups.reshape(n, 1))
+    numbers = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+    return numbers if numbers.any() else None
+
+
+def link_rows(one: NDArray[np.intp], other: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The number of the set of each row; rows that share either number are in one."""
+    n_one = int(one.max()) + 1
+    links = sparse.coo_matrix(
+        (np.ones(len(one)), (one, other + n_one)),
+        shape=(n_one + int(other.max()) + 1,) * 2,
+    )
+    _, part = sparse.csgraph.connected_components(links, directed=False)
+    return np.asarray(part[one])
 
 
 def _seen(array: Any, present: NDArray[np.bool_]) -> Any:

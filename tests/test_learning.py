@@ -211,3 +211,22 @@ def test_bottleneck_answers_what_depends_on_single_words():
     assert model.score(new, truth) >= 0.95
     for p in model.modality_proba(new).values():
         assert np.mean(model.classes_[p.argmax(axis=1)] == truth) < 0.6
+
+
+@pytest.mark.parametrize("mark", ["-", " "], ids=["category", "text"])
+def test_how_often_a_name_occurred_says_nothing_of_new_groups(mark):
+    """Players stay until they are out: names of many rows were seldom out."""
+    rng = np.random.RandomState(0)
+    rows = [
+        (f"player{mark}{i}", rng.randn(), out)
+        for i, n in enumerate(rng.geometric(0.3, size=120))
+        for out in [False] * (n - 1) + [True]
+    ]
+    frame = pd.DataFrame(rows, columns=["player", "form", "out"])
+    new = frame["player"].isin([f"player{mark}{i}" for i in range(80, 120)])
+    X, y, players = frame[["player", "form"]], frame["out"], frame["player"]
+    clf = FusionClassifier(max_epochs=5, d_model=16, random_state=0)
+    clf.fit(X[~new], y[~new], groups=players[~new])
+    shares = np.tile(clf.class_prior_, (new.sum(), 1))
+    loss = log_loss(y[new], clf.predict_proba(X[new]))
+    assert loss < log_loss(y[new], shares) + 0.1

@@ -110,13 +110,16 @@ def test_base_model_without_weights_says_so(data, weight, parameters):
 
 def test_what_is_requested_is_routed(data, weight, parameters):
     X, y = data
-    triples = [("left", "vector", ["a"]), ("right", "vector", ["b"])]
+    X = X.assign(name=[f"group {g}" for g in GROUPS])
+    triples = [("left", "vector", ["a"]), ("names", "tabular", ["name"])]
     given = {"sample_weight": weight, "groups": GROUPS}
     with config_context(enable_metadata_routing=True):
         model = FusionClassifier(**parameters)
         model.set_fit_request(sample_weight=True, groups=True)
         model.set_score_request(sample_weight=True)
-        make_pipeline(ModalityTransformer(triples), model).fit(X, y, **given)
+        pipe = make_pipeline(ModalityTransformer(triples), model).fit(X, y, **given)
+        names = pipe[0].named_modalities_["names"].categories_["name"]
+        assert len(names) == 0  # each is that of a group
         scores = cross_val_score(model, X, y, cv=GroupKFold(2), params=given)
         assert np.isfinite(scores).all()
         search = GridSearchCV(model, {"dropout": [0.1, 0.3]}, cv=GroupKFold(2))

@@ -99,7 +99,8 @@ class BaseFusion(Callbacks, WarmStart, Explanations, Parameters, ABC):
             Factors: a weight of 2 is the same as the row twice, and only ratios count.
         groups : array-like of shape (n_samples,), optional
             Rows of one group (those of one patient, say) are never both learned from
-            and held out. Identical rows are not either.
+            and held out. Identical rows are not either. Categories that stand in the
+            rows of a single group are unknown.
 
         Returns
         -------
@@ -133,7 +134,7 @@ class BaseFusion(Callbacks, WarmStart, Explanations, Parameters, ABC):
         rule, seed = self._check_parameters()
         if again:
             self._check_structure(rule, len(prior))
-        batch = self._transform(X) if again else self._fit_modalities(X, y)
+        batch = self._transform(X) if again else self._fit_modalities(X, y, groups)
         if again:
             self._check_modalities(batch)
         self.modality_names_ = batch.names
@@ -233,14 +234,16 @@ class BaseFusion(Callbacks, WarmStart, Explanations, Parameters, ABC):
             self._numeric = numeric
         return X
 
-    def _fit_modalities(self, X: Any, y: NDArray[Any]) -> ModalityBatch:
+    def _fit_modalities(
+        self, X: Any, y: NDArray[Any], groups: NDArray[Any] | None
+    ) -> ModalityBatch:
         if isinstance(X, ModalityBatch):
             return X
         given = self.modalities
         if not isinstance(given, ModalityTransformer):
             given = ModalityTransformer(given)
         self.modalities_ = default_output(clone(given))
-        return self.modalities_.fit_transform(X, y)
+        return self.modalities_.fit_transform(X, y, groups=groups)
 
     def _transform(self, X: Any) -> ModalityBatch:
         return X if isinstance(X, ModalityBatch) else self.modalities_.transform(X)

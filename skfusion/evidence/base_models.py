@@ -47,8 +47,9 @@ LINEAR, TREES = "linear", "trees"
 #: Laplace smoothing towards the class shares: as many pseudo-rows of each class share,
 #: and as many rows that the model is taken to have seen.
 PSEUDO_ROWS = 200.0
-#: Dense features that trees read as they are; of more, what a linear model says.
-MAX_TREE_FEATURES = 100
+#: Dense features that trees read as they are; of more, what a linear model says. Tables
+#: of a few dozen columns with categories have fewer, pictures, sounds and series more.
+MAX_TREE_FEATURES = 300
 #: Components of sparse features that trees, and a user's own base models, read.
 N_COMPONENTS = 30
 

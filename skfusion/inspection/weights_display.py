@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from sklearn.base import is_regressor
 
 from skfusion.inspection._plotting import FAINT, colour_of, new_axes
 from skfusion.inspection._resolving import resolve
@@ -50,6 +52,7 @@ class ModalityWeightsDisplay:
             Fitted.
         X : DataFrame, array or ModalityBatch of n_samples rows
         y : array-like of shape (n_samples,), optional
+            Of a regressor, fifths of the rows by their target stand for classes.
         by, ax
             As in `plot`.
 
@@ -59,6 +62,8 @@ class ModalityWeightsDisplay:
         """
         found = resolve(estimator)
         weights = found.final.modality_weights(found.batch(X))
+        if y is not None and is_regressor(found.final):
+            y = _fifths(np.asarray(y))
         return cls.from_predictions(weights, found.names, y, by=by, ax=ax)
 
     @classmethod
@@ -167,7 +172,15 @@ class ModalityWeightsDisplay:
             )
             self.bars_.append(bars)
             left += means[:, m]
-        self.ax_.set(xlabel="mean weight", ylabel="class", xlim=(0, 1))
+        of = "target" if isinstance(classes[0], pd.Interval) else "class"
+        self.ax_.set(xlabel="mean weight", ylabel=of, xlim=(0, 1))
         self.ax_.set_yticks(np.arange(len(classes)), [str(k) for k in classes])
         self.ax_.invert_yaxis()
         self.ax_.tick_params(colors=FAINT, labelcolor="black")
+
+
+def _fifths(y: NDArray[Any]) -> Any:
+    """Intervals of targets (n,), of a fifth of the rows each; a few values stay."""
+    if y.ndim > 1 or len(np.unique(y)) <= 5:
+        return y
+    return np.asarray(pd.qcut(y, 5, duplicates="drop"), dtype=object)

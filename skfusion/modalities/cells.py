@@ -36,7 +36,7 @@ class CellModality(Modality):
     _cell_name: ClassVar[str] = "cell"
     _cell_formats: ClassVar[str] = ""
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
         """Learn from the cells of the training rows, by `fit_transform`.
 
         Parameters
@@ -45,6 +45,9 @@ class CellModality(Modality):
             One object a cell.
         y : array-like of n_samples targets, optional
             Read where there is an `encoder` that fine-tunes.
+        **fit_params : dict
+            `groups`, array-like of shape (n_samples,), where `fit_transform` takes
+            them: what it then says of a row was learned from other groups.
 
         Returns
         -------
@@ -55,7 +58,7 @@ class CellModality(Modality):
         ValueError
             If a cell cannot be read and ``on_error="raise"``.
         """
-        self.fit_transform(X, y)
+        self.fit_transform(X, y, **fit_params)
         return self
 
     def __sklearn_tags__(self) -> Any:

@@ -29,8 +29,9 @@ __all__ = ["Description", "describe"]
 
 #: Characters of an example, and columns that are shown.
 _EXAMPLE, _SHOWN = 60, 60
-#: From so many cells on, whole numbers without a gap or a repetition are told of.
-_ENOUGH = 10
+#: From so many cells on, whole numbers that do not repeat are told of: without a gap,
+#: and with some, as rows of a split have.
+_ENOUGH, _ENOUGH_WITH_GAPS = 10, 40
 
 
 class Description(pd.DataFrame):
@@ -194,10 +195,10 @@ def _facts(column: pd.Series) -> tuple[float, int | None, str, list[str]]:
         remarks.append(f"only {n_present} of {n} cells hold something")
     if n_distinct == 1:
         remarks.append("it is constant")
-    elif n_present >= _ENOUGH and n_distinct == n_present and _has_no_gap(cells):
+    elif n_distinct == n_present and _number_rows(cells):
         remarks.append(
-            "whole numbers without a gap or a repetition: if they number the rows, "
-            "leave the column out"
+            "whole numbers, each of them once and most of those between the least and "
+            "the largest: if they number the rows, leave the column out"
         )
     return n_present / n, n_distinct, _example(cells.iloc[0]), remarks
 
@@ -214,12 +215,13 @@ def _count_distinct(cells: pd.Series) -> int | None:
         return None
 
 
-def _has_no_gap(cells: pd.Series) -> bool:
-    """Whether numbers that differ are all whole ones from the least to the largest."""
-    if cells.dtype.kind not in "iuf":
+def _number_rows(cells: pd.Series) -> bool:
+    """Whether numbers that differ are whole, and dense: measurements would repeat."""
+    if cells.dtype.kind not in "iuf" or len(cells) < _ENOUGH:
         return False
-    low, high = cells.min(), cells.max()
-    return bool(high - low == len(cells) - 1 and (cells % 1 == 0).all())
+    between = float(cells.max()) - float(cells.min()) + 1
+    most = 2 if len(cells) >= _ENOUGH_WITH_GAPS else 1
+    return bool(between <= most * len(cells) and (cells % 1 == 0).all())
 
 
 def _example(cell: Any) -> str:

@@ -64,8 +64,9 @@ _FORMS = [
     ),
     (
         "dates or times",
-        r"(?=.*\d\d)(?=.*([:/a-z]|\d{4}-|-\d{4}|\.\d{4}))(\d|[\s:./,+-]|t|z|[ap]m|jan|feb|mar|apr|may|jun|jul|aug|sep|oct"
-        r"|nov|dec)+",
+        r"(?=.*\d\d)(?=.*([:/a-z]|\d{4}-|-\d{4}|\.\d{4}))"
+        r"(\d|[\s:./,+-]|(?<=\d)[tz]|(?<=[\d\s])[ap]m"
+        r"|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)+",
         "pass pandas.to_datetime(column, format=...)",
     ),
     (

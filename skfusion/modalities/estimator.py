@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold, StratifiedKFold, check_cv
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    check_cv,
+)
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,6 +29,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from skfusion._row_keys import number_groups
 from skfusion._sklearn import Interval, StrOptions, default_output, fit_context
 from skfusion._validation import check_indicator
 from skfusion.batch import Block
@@ -106,7 +113,7 @@ class EstimatorModality(Modality):
         return tags
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any = None) -> EstimatorModality:
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> EstimatorModality:
         """Fit the estimator on all rows.
 
         Parameters
@@ -114,6 +121,8 @@ class EstimatorModality(Modality):
         X : DataFrame, Series or array-like of n_samples rows
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Of a classifier, several columns are an indicator of labels, 0 or 1.
+        groups : array-like of shape (n_samples,), optional
+            Rows of one group are in one fold.
 
         Returns
         -------
@@ -124,11 +133,11 @@ class EstimatorModality(Modality):
         ValueError
             Without `y`.
         """
-        self._fit(X, y, cross_fit=False)
+        self._fit(X, y, groups, cross_fit=False)
         return self
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit_transform(self, X: Any, y: Any = None) -> Block:
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> Block:
         """Fit the estimator on all rows, and give out-of-fold predictions of them.
 
         Returns
@@ -139,7 +148,7 @@ class EstimatorModality(Modality):
             that are not constant; the predictions (n_samples, n_outputs) of a
             regressor, standardised by the mean and the standard deviation of `y`.
         """
-        return self._fit(X, y, cross_fit=True)
+        return self._fit(X, y, groups, cross_fit=True)
 
     def transform(self, X: Any) -> Block:
         """Predictions of the estimator fitted on all rows.
@@ -176,7 +185,7 @@ class EstimatorModality(Modality):
         name = type(self.estimator).__name__.lower()
         return [f"{name}{answer}" for answer in self._answer_names]
 
-    def _fit(self, X: Any, y: Any, *, cross_fit: bool) -> Block:
+    def _fit(self, X: Any, y: Any, groups: Any, *, cross_fit: bool) -> Block:
         """Fit the estimator on all rows; return what is known of them out of fold."""
         X, present = read_for(self, self.estimator, X, reset=True)
         y = self._check_targets(y)
@@ -192,7 +201,8 @@ class EstimatorModality(Modality):
         self._choose_method(take_rows(X, rows[:1]))
         answers = np.full((len(y), self._n_answers), np.nan)
         if cross_fit or self._needs_calibration:
-            self._cross_fit(X, y, present, out=answers)
+            groups = number_groups(groups, len(y))
+            self._cross_fit(X, y, groups, present, out=answers)
         if self._needs_calibration:
             seen = ~np.isnan(answers).any(axis=1)
             if len(np.unique(y[seen])) > 1:
@@ -278,12 +288,13 @@ class EstimatorModality(Modality):
         self,
         X: Any,
         y: NDArray[Any],
+        groups: NDArray[np.intp] | None,
         present: NDArray[np.bool_],
         *,
         out: NDArray[np.float64],
     ) -> None:
         """Write the answers for rows that the estimator was not fitted on."""
-        for train, test in self._folds(X, y):
+        for train, test in self._folds(X, y, groups):
             train, test = train[present[train]], test[present[test]]
             few = 2 if is_classifier(self.estimator) else 1
             if not len(test) or len(np.unique(y[train], axis=0)) < few:
@@ -292,26 +303,29 @@ class EstimatorModality(Modality):
             out[test] = self._answers(estimator, take_rows(X, test))
 
     def _folds(
-        self, X: Any, y: NDArray[Any]
+        self, X: Any, y: NDArray[Any], groups: NDArray[np.intp] | None
     ) -> Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         rows = np.zeros(len(y))
         classify = is_classifier(self.estimator) and not self._has_labels
         if not isinstance(self.cv, Integral):
-            return check_cv(self.cv, y, classifier=classify).split(X, y)
-        # Tables are often sorted; the fixed seed keeps repeated fits equal.
-        if not classify:
-            n_splits = min(int(self.cv), len(y))
-            if n_splits < 2:
-                return []
-            return KFold(n_splits, shuffle=True, random_state=0).split(rows)
-        n_splits = min(int(self.cv), int(np.unique(y, return_counts=True)[1].max()))
+            return check_cv(self.cv, y, classifier=classify).split(X, y, groups)
+        n_splits = min(int(self.cv), len(y))
+        if classify:
+            n_splits = min(n_splits, int(np.unique(y, return_counts=True)[1].max()))
+        if groups is not None:
+            n_splits = min(n_splits, int(groups.max()) + 1)
         if n_splits < 2:
             return []
+        # Tables are often sorted; the fixed seed keeps repeated fits equal.
+        options = {"n_splits": n_splits, "shuffle": True, "random_state": 0}
+        if groups is not None:
+            kind = StratifiedGroupKFold if classify else GroupKFold
+        else:
+            kind = StratifiedKFold if classify else KFold
         with warnings.catch_warnings():
             # A class with fewer members than folds is missing in some: allowed for.
             warnings.filterwarnings("ignore", message="The least populated class")
-            folds = StratifiedKFold(n_splits, shuffle=True, random_state=0)
-            return list(folds.split(rows, y))
+            return list(kind(**options).split(rows, y, groups))
 
     def _answers(self, estimator: Any, X: Any) -> NDArray[np.float64]:
         """What the estimator says, (n_samples, n_answers)."""

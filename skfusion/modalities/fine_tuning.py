@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from skfusion._defaults import fine_tuning_epochs
+from skfusion._row_keys import link_rows
 from skfusion._validation import shorten
 from skfusion.modalities.frozen import evaluated, named_layers
 from skfusion.modalities.pretrained import Pretrained, Tuned
@@ -62,6 +63,7 @@ class FineTuning:
         cells: NDArray[np.object_],
         there: NDArray[np.bool_],
         y: Any,
+        groups: NDArray[np.intp] | None = None,
     ) -> NDArray[np.float32]:
         """Train, and predict each row by the model that did not learn from it.
 
@@ -70,6 +72,8 @@ class FineTuning:
         cells : ndarray (n, n_columns) of objects
         there : ndarray (n, n_columns), bool
         y : array-like (n,), or (n, n_targets)
+        groups : ndarray (n,) of numbers, optional
+            Rows of one group are in one half.
 
         Returns
         -------
@@ -83,7 +87,7 @@ class FineTuning:
         row, column = np.nonzero(there)
         flat = cells[there]
         keys = self.spec.keys(flat.tolist(), self.fingerprint, self.context)
-        fold = _folds(there, keys)[row]
+        fold = _folds(there, keys, groups)[row]
         n_epochs = fine_tuning_epochs(int(there.any(axis=1).sum()))
         n_batches = [len(_batches(row[fold != k])) for k in range(N_FOLDS)]
         bar = tqdm(
@@ -260,13 +264,20 @@ def _batches(
     ]
 
 
-def _folds(there: NDArray[np.bool_], keys: Sequence[bytes]) -> NDArray[np.intp]:
-    """The fold (n,) of each row; rows whose cells are equal are in the same one."""
+def _folds(
+    there: NDArray[np.bool_],
+    keys: Sequence[bytes],
+    groups: NDArray[np.intp] | None = None,
+) -> NDArray[np.intp]:
+    """The fold (n,) of each row; those of equal cells, or one group, share a fold."""
     ids = np.full(there.shape, -1)
     ids[there] = pd.factorize(np.array(keys, dtype=object))[0]
-    groups, group = np.unique(ids, axis=0, return_inverse=True)
-    of_group = np.random.RandomState(0).permutation(len(groups)) % N_FOLDS
-    return np.asarray(of_group[group.ravel()])
+    together = np.unique(ids, axis=0, return_inverse=True)[1].ravel()
+    if groups is not None:
+        together = link_rows(together, groups)
+    n_sets = together.max(initial=-1) + 1
+    of_set = np.random.RandomState(0).permutation(n_sets) % N_FOLDS
+    return np.asarray(of_set[together])
 
 
 class _Target(NamedTuple):

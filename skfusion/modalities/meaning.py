@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor, nn
 
+from skfusion._row_keys import number_groups
 from skfusion.batch import Block
 from skfusion.modalities.fine_tuning import FineTuning
 from skfusion.modalities.output import prefixes
@@ -53,7 +54,12 @@ class Meaning:
     # ------------------------------------------------------------ fit, transform
 
     def fit_transform(
-        self, cells: NDArray[np.object_], context: Any = None, *, y: Any = None
+        self,
+        cells: NDArray[np.object_],
+        context: Any = None,
+        *,
+        y: Any = None,
+        groups: Any = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Learn the scale of embeddings, and embed the same cells.
 
@@ -66,6 +72,8 @@ class Meaning:
             What the modality learned about the reading of cells.
         y : array-like (n,), or (n, n_targets), optional
             What the last layers learn from, where they are to.
+        groups : array-like (n,), optional
+            Rows of one group are not learned from for one another.
 
         Returns
         -------
@@ -79,7 +87,8 @@ class Meaning:
         there = _are_there(cells)
         if self.spec.fine_tunes:
             self.tuning = FineTuning(self.spec, self.fingerprint, context)
-            vectors = self.tuning.fit_predict(cells, there, y)
+            numbers = number_groups(groups, len(cells))
+            vectors = self.tuning.fit_predict(cells, there, y, numbers)
             if not len(vectors):
                 vectors = np.zeros((1, self.tuning.n_outputs), np.float32)
         else:

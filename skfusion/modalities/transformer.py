@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skfusion._row_keys import row_keys
+from skfusion._row_keys import number_groups, row_keys
 from skfusion._sklearn import (
     BaseComposition,
     CallbackSupportMixin,
@@ -97,6 +98,9 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
            [False,  True]])
     """
 
+    # With metadata routing, groups that reach a pipeline reach this step.
+    __metadata_request__fit = {"groups": True}
+
     def __init__(self, modalities: list[tuple[str, Any, Any]] | None = None) -> None:
         self.modalities = modalities
 
@@ -146,7 +150,7 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
     # ------------------------------------------------------------ fit and transform
 
     @one_task
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
         """Fit every modality on its columns.
 
         Parameters
@@ -154,19 +158,24 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
         X : DataFrame (pandas or polars) or ndarray of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), optional
             Needed only by modalities that learn from it, such as `EstimatorModality`.
+        groups : array-like of shape (n_samples,), optional
+            What is new are rows of other groups (other patients, say): out-of-fold
+            predictions are of groups that were not learned from, and categories that
+            stand in the rows of a single group are unknown.
 
         Returns
         -------
         self : ModalityTransformer
         """
         triples = self._start(X)
-        X, y, _ = self._distinct(X, y)
+        X, y, groups, _ = self._distinct(X, y, groups)
         for name, modality, columns in triples:
-            self._call(name, modality.fit, self._select(X, columns), y)
+            given = _taken(modality, groups)
+            self._call(name, modality.fit, self._select(X, columns), y, **given)
         return self
 
     @one_task
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> ModalityBatch:
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> ModalityBatch:
         """Fit every modality and return the training rows.
 
         Not always the same as ``fit(X, y).transform(X)``: an `EstimatorModality` gives
@@ -178,11 +187,15 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
             After ``set_output(transform="pandas")``, a frame of the features.
         """
         triples = self._start(X)
-        distinct, y, back = self._distinct(X, y)
+        distinct, y, groups, back = self._distinct(X, y, groups)
         batch = self._batch(
             {
                 name: self._call(
-                    name, modality.fit_transform, self._select(distinct, columns), y
+                    name,
+                    modality.fit_transform,
+                    self._select(distinct, columns),
+                    y,
+                    **_taken(modality, groups),
                 )
                 for name, modality, columns in triples
             }
@@ -242,7 +255,9 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
         names = pd.Index(self._columns, tupleize_cols=False)
         return pd.DataFrame(X, columns=names)
 
-    def _distinct(self, X: Any, y: Any) -> tuple[Any, Any, NDArray[np.intp]]:
+    def _distinct(
+        self, X: Any, y: Any, groups: Any
+    ) -> tuple[Any, Any, Any, NDArray[np.intp]]:
         """The distinct rows that modalities are fitted on, and where each row is.
 
         Their order is that of their content, so that neither the order of the rows nor
@@ -258,8 +273,12 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
             y = np.asarray(y)
             check_same_length(len(keys), y)
             keys = np.concatenate([keys, row_keys(y.reshape(len(y), -1))], axis=1)
+        groups = number_groups(groups, len(keys))
+        if groups is not None:
+            keys = np.concatenate([keys, groups[:, None].astype(keys.dtype)], axis=1)
         _, first, back = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        return take_rows(X, first), None if y is None else y[first], back.ravel()
+        y, groups = (None if x is None else x[first] for x in (y, groups))
+        return take_rows(X, first), y, groups, back.ravel()
 
     def _batch(self, blocks: dict[str, Block]) -> ModalityBatch:
         return ModalityBatch(blocks, {name: m for name, m, _ in self.modalities_})
@@ -298,10 +317,10 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
         return X[:, columns.names[0]] if columns.one else X[:, columns.names]
 
     @staticmethod
-    def _call(name: str, method: Callable[..., Any], *args: Any) -> Any:
+    def _call(name: str, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Run a modality's method; its errors name the modality."""
         try:
-            return method(*args)
+            return method(*args, **options)
         except (ValueError, TypeError) as error:
             raise type(error)(f"Modality {name!r}: {error}") from error
 
@@ -336,6 +355,12 @@ class ModalityTransformer(CallbackSupportMixin, NamedModalities, BaseComposition
             read = _short(columns[-1])
             names.append(name if read == name else f"{name}: {read}")
         return VisualBlock("parallel", shown, names=names, name_details=columns)
+
+
+def _taken(modality: Modality, groups: Any) -> dict[str, Any]:
+    """What a modality is fitted with beside the targets: groups where it takes them."""
+    takes = "groups" in inspect.signature(modality.fit_transform).parameters
+    return {"groups": groups} if takes else {}
 
 
 def _short(columns: Any) -> str:

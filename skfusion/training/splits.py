@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.model_selection import (
     GroupKFold,
     GroupShuffleSplit,
@@ -18,7 +17,7 @@ from sklearn.model_selection import (
     train_test_split,
 )
 
-from skfusion._row_keys import row_keys
+from skfusion._row_keys import link_rows, row_keys
 from skfusion.training.links import Link
 
 __all__ = ["DistinctRows", "Split", "distinct_rows", "held_out_rows", "split_rows"]
@@ -77,13 +76,7 @@ def _linked(keys: NDArray[Any], names: NDArray[Any] | None) -> NDArray[np.intp] 
         alone = by_content.max(initial=-1) + 1 == len(keys)
         return None if alone else by_content.ravel()
     _, by_name = np.unique(names, axis=0, return_inverse=True)
-    n_content = int(by_content.max()) + 1
-    links = sparse.coo_matrix(
-        (np.ones(len(keys)), (by_content.ravel(), by_name.ravel() + n_content)),
-        shape=(n_content + int(by_name.max()) + 1,) * 2,
-    )
-    _, part = sparse.csgraph.connected_components(links, directed=False)
-    return part[by_content.ravel()]
+    return link_rows(by_content.ravel(), by_name.ravel())
 
 
 # ---------------------------------------------------------------- folds

@@ -1,14 +1,15 @@
 """What base models say of rows that they did not learn from."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from skfusion.batch import ModalityBatch
 from skfusion.evidence.base_models import LINEAR, TREES, Task
 from skfusion.evidence.crossfit import CrossFitter, Rows, no_base_models
-from skfusion.modalities import TextModality, VectorModality
-from skfusion.training.links import Softmax
+from skfusion.modalities import TabularModality, TextModality, VectorModality
+from skfusion.training.links import Identity, Softmax
 
 N = 150
 RNG = np.random.default_rng(0)
@@ -135,3 +136,22 @@ def test_evidence_of_a_row_does_not_depend_on_the_others():
         alone, own = models.evidence(Rows.of(rows.batch[[i]]), 3)
         np.testing.assert_allclose(alone[0], together[i], rtol=0, atol=1e-12)
         np.testing.assert_allclose(own[0], added[i], rtol=0, atol=1e-12)
+
+
+def test_trees_learn_on_tables_whose_categories_make_many_features():
+    n = 400
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=n)
+    letters = rng.choice(list("abcdefghijklmnopqrst"), size=(n, 9))
+    frame = pd.DataFrame(letters, columns=list("ABCDEFGHI")).assign(size=size)
+    y = 1.0 * (np.abs(size) > 0.7)[:, None]  # no line says it
+    table = TabularModality()
+    rows = Rows.of(
+        ModalityBatch({"facts": table.fit_transform(frame)}, {"facts": table})
+    )
+    assert rows.features[0].shape[1] > 150
+    splits = [(np.arange(0, n, 2), np.arange(1, n, 2))]
+    task = Task(Identity(), 1, np.zeros(1), 0)
+    fitter = CrossFitter(task, [rows], y, np.ones(n), splits, has_joint=False)
+    said = fitter.fit()[1].clean[splits[0][1], 0, 1]
+    assert np.corrcoef(said[:, 0], y[splits[0][1], 0])[0, 1] > 0.8

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skfusion import FusionRegressor
 from skfusion.inspection import (
     LearningCurvesDisplay,
     ModalityWeightsDisplay,
@@ -46,6 +47,21 @@ def test_rows_are_drawn_into_the_given_axes_and_fill_it(trusted):
     tops = [bars.get_paths()[0].vertices[:, 1].max() for bars in display.bars_]
     assert tops[-1] == pytest.approx(1.0)
     assert tops[0] < 1
+
+
+def test_weights_of_a_regression_are_drawn_by_fifths_of_the_target():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(100, 2)), columns=["a", "b"])
+    y = X["a"].rank().to_numpy()
+    triples = [("a", "tabular", ["a"]), ("b", "tabular", ["b"])]
+    reg = FusionRegressor(triples, max_epochs=2, d_model=8, random_state=0).fit(X, y)
+    display = ModalityWeightsDisplay.from_estimator(reg, X, y)
+    labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert labels[0] == "(0.999, 20.8]"
+    assert len(labels) == 5
+    expected = reg.modality_weights(X)[y < 20.8, 0].mean()
+    assert display.bars_[0][0].get_width() == pytest.approx(expected)
+    assert display.ax_.get_ylabel() == "target"
 
 
 def test_weights_display_refuses_what_it_cannot_draw():

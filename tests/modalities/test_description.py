@@ -238,3 +238,44 @@ def test_a_column_is_asked_about_once(monkeypatch):
     )
     describe(pd.DataFrame({"a": [f"a soft cloth {i}" for i in range(N)]}))
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_numbers_of_the_rows_of_a_split_are_told_of(kind):
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.permutation(200)[:150]) + 1000
+    frame = pd.DataFrame({"row": rows, "salary": rng.integers(20_000, 90_000, 150)})
+    warning = describe(frame.astype(kind))["warning"]
+    assert "number the rows" in warning["row"]
+    assert not warning["salary"]
+    assert not describe(frame.head(30))["warning"]["row"]
+
+
+def test_texts_that_repeat_are_not_said_to_be_rare():
+    places = [
+        f"{a} of {b}" for a in ("House", "Field", "Lake") for b in "ABCDEFGHIJKLM"
+    ]
+    frame = pd.DataFrame({"place": places * 4})
+    found = describe(frame).loc["place"]
+    assert found["kind"] == "text"
+    assert "repeat, 39 distinct in 156 cells" in found["reason"]
+
+
+@pytest.mark.parametrize("form", ["tt{:07d}", "z{:06d}", "pm{:08d}", "tz-{:04d}"])
+def test_identifiers_are_not_taken_for_dates(form):
+    warning = describe(pd.DataFrame({"id": [form.format(i) for i in range(60)]}))
+    assert "identifiers" in warning.loc["id", "warning"]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "12:{:02d} 3 Mar-Apr 20",
+        "{:02d}:30 am, 4:15 pm",
+        "2020-01-01T10:{:02d}Z / 11:00Z",
+    ],
+)
+def test_dates_that_cannot_be_read_are_still_called_so(form):
+    cells = [form.format(i) for i in range(60)]
+    warning = describe(pd.DataFrame({"when": cells})).loc["when", "warning"]
+    assert "dates or times" in warning

@@ -430,3 +430,19 @@ def test_labels_need_probabilities():
     X, Y = np.arange(40.0).reshape(20, 2), np.arange(40).reshape(20, 2) % 3 > 0
     with pytest.raises(ValueError, match="CalibratedClassifierCV"):
         EstimatorModality(LinearSVC()).fit(X, Y)
+
+
+@pytest.mark.parametrize("cv", [5, GroupKFold(4)])
+@pytest.mark.parametrize("regression", [False, True])
+def test_rows_of_a_group_are_predicted_by_other_groups(cv, regression):
+    rng = np.random.RandomState(0)
+    groups = np.repeat(np.arange(40), 4)
+    X = np.repeat(rng.randn(40, 5), 4, axis=0) + 1e-3 * rng.randn(160, 5)
+    y = np.repeat(rng.randint(2, size=40), 4)  # of a group, and of nothing else
+    nearest = KNeighborsRegressor(1) if regression else KNeighborsClassifier(1)
+    modality = EstimatorModality(nearest, cv=cv)
+    logits = modality.fit_transform(X, y, groups).arrays["logits"][:, -1]
+    assert 0.2 < roc_auc_score(y, logits) < 0.8
+    if cv == 5:
+        logits = modality.fit_transform(X, y).arrays["logits"][:, -1]
+        assert roc_auc_score(y, logits) > 0.95

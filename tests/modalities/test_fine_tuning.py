@@ -100,6 +100,16 @@ def test_equal_cells_are_in_one_fold():
     assert np.bincount(fold).tolist() == [20, 20]
 
 
+def test_rows_of_one_group_are_in_one_fold():
+    keys = [str(i).encode() for i in range(40)]
+    keys[1] = keys[2]  # links two groups
+    groups = np.arange(40) // 2
+    fold = _folds(np.ones((40, 1), dtype=bool), keys, groups)
+    assert (fold[::2] == fold[1::2]).all()
+    assert fold[0] == fold[3]
+    assert 16 <= np.bincount(fold)[0] <= 24
+
+
 def test_batches_hold_all_cells_of_their_rows_once():
     row = np.random.RandomState(0).randint(100, size=300)
     batches = _batches(row, np.ones(300), np.random.RandomState(0))

@@ -280,6 +280,18 @@ def test_any_scikit_learn_transformer_is_a_vector(frame):
     assert words.shape[1] == 8
 
 
+def test_groups_reach_the_modalities_that_take_them():
+    frame = pd.DataFrame({"name": ["Ann"] * 4 + ["Bob"] * 4, "age": [30.0, 31.0] * 4})
+    triples = [("facts", "tabular", ["name"]), ("age", StandardScaler(), ["age"])]
+    for fit in ("fit", "fit_transform"):
+        transformer = ModalityTransformer(triples)
+        getattr(transformer, fit)(frame, groups=frame["name"])
+        facts = transformer.named_modalities_["facts"]
+        assert len(facts.categories_["name"]) == 0
+    with pytest.raises(ValueError, match=r"groups must be of shape \(8,\)"):
+        transformer.fit(frame, groups=[1, 2])
+
+
 def test_objects_in_the_triples_are_not_fitted_themselves(frame):
     given = VectorModality(), StandardScaler()
     ModalityTransformer([("v", given[0], ["a"]), ("s", given[1], ["b"])]).fit_transform(

@@ -161,7 +161,7 @@ class AudioModality(CellModality):
         return are_sounds(sample_cells(column))
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X: Any, y: Any = None) -> Block:
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> Block:
         """Fit, and transform the same rows while reading every sound only once.
 
         Returns
@@ -184,7 +184,7 @@ class AudioModality(CellModality):
             self.duration_ = float(self.duration)
         self.encoder_ = None if self.encoder is None else self.encoder.settled()
         self._meaning = Meaning(self.encoder_, names)
-        embed = partial(self._meaning.fit_transform, y=y)
+        embed = partial(self._meaning.fit_transform, y=y, groups=groups)
         block = self._block(names, columns, labels, embed)
         self.band_mean_, self.band_sd_ = band_statistics(
             block.arrays["log_mel"].ravel(), self.n_mels

@@ -154,7 +154,7 @@ class ImageModality(CellModality):
         return are_pictures(sample_cells(column))
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X: Any, y: Any = None) -> Block:
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> Block:
         """Fit, and transform the same rows while decoding every picture only once.
 
         Parameters
@@ -164,6 +164,8 @@ class ImageModality(CellModality):
             one column of pictures.
         y : array-like of n_samples targets, optional
             Read where `encoder` fine-tunes.
+        groups : array-like of shape (n_samples,), optional
+            Read where `encoder` fine-tunes: a row is predicted from other groups.
 
         Returns
         -------
@@ -188,7 +190,7 @@ class ImageModality(CellModality):
         self.encoder_ = None if self.encoder is None else self.encoder.settled()
         self._meaning = Meaning(self.encoder_, names)
         block.arrays |= self._meaning.fit_transform(
-            readable(columns, pictures), self._reader, y=y
+            readable(columns, pictures), self._reader, y=y, groups=groups
         )
         return block
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from skfusion._row_keys import number_groups
 from skfusion._sklearn import Interval, fit_context
 from skfusion.batch import Block
 from skfusion.modalities.base import Modality, Verdict
@@ -42,6 +43,7 @@ from skfusion.modalities.tabular.reading import (
     learn_column,
     read_codes,
     read_parts,
+    span_groups,
     stack_parts,
 )
 from skfusion.network import Encoder
@@ -158,13 +160,16 @@ class TabularModality(Modality):
         return describe_column(column)
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> TabularModality:
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> TabularModality:
         """Learn the kinds of the columns, their scales and their categories.
 
         Parameters
         ----------
         X : DataFrame, Series or array-like of shape (n_samples, n_features)
         y : ignored
+        groups : array-like of shape (n_samples,), optional
+            Categories that stand in several rows of a single group, as the name of a
+            patient does, are unknown: rows of other groups will not have them.
 
         Returns
         -------
@@ -175,27 +180,30 @@ class TabularModality(Modality):
         ValueError
             Where a number is infinite.
         """
-        self._fit(X)
+        self._fit(X, groups)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X: Any, y: Any = None) -> Block:
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> Block:
         """Fit, and transform the same rows while reading every cell only once.
 
         Parameters
         ----------
         X : DataFrame, Series or array-like of shape (n_samples, n_features)
         y : ignored
+        groups : array-like of shape (n_samples,), optional
+            As in `fit`.
 
         Returns
         -------
         block : Block
         """
-        return self._to_block(*self._fit(X))
+        return self._to_block(*self._fit(X, groups))
 
-    def _fit(self, X: Any) -> tuple[list[pd.Series], Parts]:
+    def _fit(self, X: Any, groups: Any) -> tuple[list[pd.Series], Parts]:
         """Learn from the rows; return their columns and the numbers in them."""
         columns = read_columns(self, X, reset=True)
+        groups = number_groups(groups, len(columns[0]))
         self._column_names: list[Any] = [column.name for column in columns]
         learned = [learn_column(column) for column in columns]
         self.kinds_ = [found.kind for found in learned]
@@ -219,7 +227,10 @@ class TabularModality(Modality):
         for column in self._category_columns(columns):
             frequency, n_missing = count_labels(column)
             remark_unique(column, frequency, remarks.append)
-            self.categories_[column.name], counts = self._choose(frequency, n_missing)
+            shared = span_groups(column, frequency, groups)
+            self.categories_[column.name], counts = self._choose(
+                frequency[shared], n_missing, int(frequency[~shared].sum())
+            )
             self._counts.append(counts)
         _warn(remarks)
         self._codes: list[dict[str | None, int]] = [
@@ -377,14 +388,14 @@ class TabularModality(Modality):
         return z.astype(np.float32)
 
     def _choose(
-        self, frequency: pd.Series, n_missing: int
+        self, frequency: pd.Series, n_missing: int, n_unknown: int
     ) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
         """The categories to tell apart, and how many rows have each code."""
         often = frequency >= self.min_frequency
         # Rows that repeat are learned from once: each of a few categories may be rare.
         kept = frequency[often | (len(often) <= MAX_ONE_HOT and not often.any())]
         kept = kept.iloc[: self.max_categories]
-        n_unknown = int(frequency.sum() - kept.sum())
+        n_unknown += int(frequency.sum() - kept.sum())
         counts = np.array([n_missing, n_unknown, *kept])
         return kept.index.to_numpy(dtype=object), counts
 

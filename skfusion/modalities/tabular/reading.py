@@ -38,6 +38,7 @@ __all__ = [
     "learn_column",
     "read_codes",
     "read_parts",
+    "span_groups",
     "stack_parts",
 ]
 
@@ -333,6 +334,22 @@ def count_labels(column: pd.Series) -> tuple[pd.Series, int]:
     frequency = labels.value_counts().sort_index()
     frequency = frequency.sort_values(ascending=False, kind="stable")
     return frequency, int(labels.isna().sum())
+
+
+def span_groups(
+    column: pd.Series, frequency: pd.Series, groups: NDArray[np.intp] | None
+) -> NDArray[np.bool_]:
+    """Which labels, as `count_labels` gives them, rows of another group may have.
+
+    A label in several rows, all of them of one group, is as good as the group's name:
+    the rows of other groups will not have it.
+    """
+    if groups is None:
+        return np.ones(len(frequency), dtype=bool)
+    labels = pd.Series([_label(cell) for cell in column.tolist()], dtype=object)
+    n_groups = pd.Series(groups).groupby(labels.to_numpy()).nunique()
+    several = n_groups.reindex(frequency.index).to_numpy() > 1
+    return np.asarray(several | (frequency.to_numpy() == 1))
 
 
 def read_codes(

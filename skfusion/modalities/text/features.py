@@ -44,10 +44,12 @@ class CellTerms(NamedTuple):
         n_columns: int,
         n_terms: int,
         min_df: int,
+        groups: NDArray[np.intp] | None,
     ) -> CellTerms:
         """Keep what occurs in `min_df` cells of a column; one entry an occurrence."""
         keys, ids = np.unique((cell % n_columns) * n_terms + term, return_inverse=True)
-        counts = row_counts(cell, ids, len(keys))
+        of_cell = None if groups is None else np.repeat(groups, n_columns)
+        counts = row_counts(cell, ids, len(keys), of_cell)
         kept = counts >= min_df
         idf = (np.log((1 + n_rows) / (1 + counts[kept])) + 1).astype(np.float32)
         every = n_columns == 1 and len(idf) == n_terms
@@ -152,7 +154,12 @@ class TextFeatures:
         self.vocabulary, self.n_columns = vocabulary, n_columns
 
     def learn(
-        self, tokens: Tokens, ids: list[NDArray[np.int64]], *, min_df: int
+        self,
+        tokens: Tokens,
+        ids: list[NDArray[np.int64]],
+        *,
+        min_df: int,
+        groups: NDArray[np.intp] | None = None,
     ) -> TextFeatures:
         """Choose what counts, column by column, from the training rows."""
         n_rows = int(tokens.present.sum())
@@ -162,7 +169,11 @@ class TextFeatures:
             cell = tokens.row * self.n_columns + column
         words = Words(tokens.row, cell, tokens.row, ids)
         terms = self._terms_of(words)
-        learned = {"n_rows": n_rows, "n_columns": self.n_columns}
+        learned: dict[str, Any] = {
+            "n_rows": n_rows,
+            "n_columns": self.n_columns,
+            "groups": groups,
+        }
         n_terms = sum(self.vocabulary.sizes)
         self.terms = CellTerms.learn(
             terms.cell, terms.term, n_terms=n_terms, min_df=min_df, **learned

@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from skfusion._row_keys import number_groups
 from skfusion._sklearn import Interval, StrOptions, fit_context
 from skfusion._validation import shorten
 from skfusion.batch import Block
@@ -157,17 +158,28 @@ class TextModality(CellModality):
     # ------------------------------------------------------------ fit, transform
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X: Any, y: Any = None) -> Block:
+    def fit_transform(self, X: Any, y: Any = None, groups: Any = None) -> Block:
         """Learn the vocabulary and return the rows of `X`, split into words once.
+
+        Parameters
+        ----------
+        X : DataFrame, Series or array-like of n_samples rows of str
+        y : array-like of n_samples targets, optional
+            Read where `encoder` fine-tunes.
+        groups : array-like of shape (n_samples,), optional
+            Words that stand in several rows of a single group are unknown: rows of
+            other groups will not have them. Where `encoder` fine-tunes, a row is
+            predicted from other groups.
 
         Returns
         -------
         block : Block of n_samples rows
         """
         tokens = self._read(X, reset=True)
-        self._learn(tokens)
+        groups = number_groups(groups, len(tokens.cells))
+        self._learn(tokens, groups)
         self._meaning = Meaning(self.encoder_, self._column_names)
-        meaning = self._meaning.fit_transform(_texts(tokens), y=y)
+        meaning = self._meaning.fit_transform(_texts(tokens), y=y, groups=groups)
         return self._to_block(tokens, meaning)
 
     def transform(self, X: Any) -> Block:
@@ -235,7 +247,7 @@ class TextModality(CellModality):
                 failures.append((labels[i], name, TypeError(cause)))
         return texts
 
-    def _learn(self, tokens: Tokens) -> None:
+    def _learn(self, tokens: Tokens, groups: NDArray[np.intp] | None) -> None:
         """Choose words, n-grams and what counts in `features` from training rows."""
         n_rows = int(tokens.present.sum())
         min_df = self.min_df
@@ -246,12 +258,13 @@ class TextModality(CellModality):
             longest=self.ngram_range[1],
             min_df=min_df,
             max_features=self.max_features,
+            groups=groups,
         )
         words = vocabulary.word_ids(tokens)
         ids = [words, *vocabulary.ngram_ids(tokens, words)]
         self.vocabulary_ = vocabulary.words
         self._features = TextFeatures(vocabulary, min(self.n_features_in_, MAX_COLUMNS))
-        self._features.learn(tokens, ids, min_df=min_df)
+        self._features.learn(tokens, ids, min_df=min_df, groups=groups)
         self.encoder_ = None if self.encoder is None else clone(self.encoder)
 
     def _to_block(self, tokens: Tokens, meaning: Mapping[str, NDArray[Any]]) -> Block:

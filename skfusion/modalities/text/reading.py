@@ -151,7 +151,7 @@ _DENSE = [(re.compile(f"[{_HAN_KANA}]"), 2), (re.compile(f"[{_THAI_KHMER}]"), 4)
 
 
 def are_texts(cells: Sequence[Any]) -> Verdict:
-    """Tell whether a sample of cells looks like texts: words that rarely repeat."""
+    """Tell whether a sample of cells looks like texts: many of several words."""
     texts = {cell for cell in cells if isinstance(cell, str)}
     if not most(lambda cell: isinstance(cell, str), cells):
         return Verdict(False, "cells of several types" if texts else "")
@@ -161,10 +161,13 @@ def are_texts(cells: Sequence[Any]) -> Verdict:
     words = sum(map(_count_words, texts)) / len(texts)
     if words < 2:
         return Verdict(False, f"strings of {words:.1f} words on average")
+    repeat = "rarely repeat"
+    if len(texts) <= 0.5 * len(cells):
+        repeat = f"repeat, {len(texts)} distinct in {len(cells)} cells looked at"
     form, _ = looks_like(cells)
     if form != TEXTS:
         return Verdict(False, f"looks like {form}")
-    return Verdict(True, f"strings of {words:.0f} words on average that rarely repeat")
+    return Verdict(True, f"strings of {words:.0f} words on average that {repeat}")
 
 
 def _count_words(text: str) -> float:

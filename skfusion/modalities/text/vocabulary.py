@@ -36,11 +36,12 @@ class Ngrams(NamedTuple):
         *,
         min_df: int,
         max_features: int,
+        groups: NDArray[np.intp] | None,
     ) -> Ngrams:
         """Keep the most frequent keys; 0 is none."""
         at = keys > 0
         unique, ids = np.unique(keys[at], return_inverse=True)
-        counts = row_counts(row[at], ids, len(unique))
+        counts = row_counts(row[at], ids, len(unique), groups)
         kept = most_common(counts, min_df, max_features)
         order = np.argsort(unique[kept])
         n_common = int((counts[kept] >= RARE).sum())
@@ -78,10 +79,16 @@ class Vocabulary:
 
     @classmethod
     def learn(
-        cls, tokens: Tokens, *, longest: int, min_df: int, max_features: int
+        cls,
+        tokens: Tokens,
+        *,
+        longest: int,
+        min_df: int,
+        max_features: int,
+        groups: NDArray[np.intp] | None = None,
     ) -> Vocabulary:
         """Choose words, and n-grams of up to `longest` words, from training rows."""
-        counts = row_counts(tokens.row, tokens.word, len(tokens.distinct))
+        counts = row_counts(tokens.row, tokens.word, len(tokens.distinct), groups)
         # In the order of the alphabet first, for the order of the rows must not matter.
         known = np.flatnonzero(counts >= min_df).tolist()
         by_name = np.array(sorted(known, key=tokens.distinct.__getitem__), dtype=int)
@@ -92,7 +99,13 @@ class Vocabulary:
         for step in range(1, longest):
             keys = self._keys(tokens, prefix, ids, step)
             self.ngrams.append(
-                Ngrams.learn(keys, tokens.row, min_df=min_df, max_features=max_features)
+                Ngrams.learn(
+                    keys,
+                    tokens.row,
+                    min_df=min_df,
+                    max_features=max_features,
+                    groups=groups,
+                )
             )
             prefix = self.ngrams[-1].find(keys)
         return self
@@ -204,8 +217,20 @@ def _spread(values: NDArray[Any], there: NDArray[np.bool_], dtype: Any) -> NDArr
     return out
 
 
-def row_counts(row: NDArray[Any], ids: NDArray[Any], n_ids: int) -> NDArray[np.int64]:
-    """In how many rows each id occurs."""
+def row_counts(
+    row: NDArray[Any],
+    ids: NDArray[Any],
+    n_ids: int,
+    groups: NDArray[np.intp] | None = None,
+) -> NDArray[np.int64]:
+    """In how many rows each id occurs; 0 where these are several rows of one group.
+
+    Rows of other groups will not have such a word: it is as good as the group's name.
+    """
+    if groups is not None:
+        counts = row_counts(row, ids, n_ids)
+        several = row_counts(groups[row], ids, n_ids) > 1
+        return np.where(several | (counts == 1), counts, 0)
     pairs = np.sort(row * n_ids + ids)  # np.unique hashes, which is slower here
     first = np.ones(len(pairs), dtype=bool)
     first[1:] = pairs[1:] != pairs[:-1]

@@ -567,3 +567,35 @@ def test_arrays_after_a_frame_are_read_by_position_and_the_reverse():
             block = modality.transform(read)
         for key, values in expected.arrays.items():
             np.testing.assert_array_equal(block.arrays[key], values)
+
+
+@pytest.mark.parametrize("n_names", [20, 60])  # few enough to be kept if rare, or not
+def test_categories_of_a_single_group_are_unknown(n_names):
+    names = np.repeat([f"patient {i}" for i in range(n_names)], 4)
+    frame = pd.DataFrame({"name": names, "ward": ["a", "b", "a", "b"] * n_names})
+    assert len(TabularModality().fit(frame).categories_["name"]) == n_names
+    table = TabularModality().fit(frame, groups=names)
+    assert len(table.categories_["name"]) == 0
+    assert sorted(table.categories_["ward"]) == ["a", "b"]
+    seen = table.transform(frame)
+    new = table.transform(frame.assign(name="patient of tomorrow"))
+    np.testing.assert_array_equal(table.features(seen), table.features(new))
+
+
+def test_categories_of_two_groups_and_rare_ones_are_kept_as_without_groups():
+    frame = pd.DataFrame({"drug": ["a", "a", "b", "b", "c", None]})
+    table = TabularModality(min_frequency=1).fit(frame, groups=[0, 1, 0, 0, 1, 1])
+    assert sorted(table.categories_["drug"]) == ["a", "c"]
+
+
+@pytest.mark.parametrize("groups", [["one"] * 6, range(6)])
+def test_groups_that_divide_nothing_change_nothing(groups):
+    frame = pd.DataFrame({"drug": ["a", "a", "b", "b", "c", "c"]})
+    table = TabularModality().fit(frame, groups=groups)
+    assert sorted(table.categories_["drug"]) == ["a", "b", "c"]
+
+
+def test_groups_of_another_length_are_refused():
+    frame = pd.DataFrame({"drug": ["a", "b"]})
+    with pytest.raises(ValueError, match=r"groups must be of shape \(2,\)"):
+        TabularModality().fit(frame, groups=[1, 2, 3])

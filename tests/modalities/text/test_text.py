@@ -511,3 +511,18 @@ def test_ood_score_is_finite_and_needs_ngrams():
     pairs, words = TextModality(), TextModality(ngram_range=(1, 1))
     assert np.isfinite(pairs.ood_score(pairs.fit_transform(X))).all()
     assert words.ood_score(words.fit_transform(X)) is None
+
+
+@pytest.mark.parametrize("columns", [["text"], ["text", "more"]])
+def test_words_of_a_single_group_are_unknown(columns):
+    names = np.repeat([f"ann{i} lee{i % 10}" for i in range(20)], 3)
+    texts = [f"{name} came on day {i % 3}" for i, name in enumerate(names)]
+    frame = pd.DataFrame({"text": texts, "more": texts})[columns]
+    text = TextModality(min_df=2).fit(frame, groups=names)
+    assert "came" in text.vocabulary_
+    assert "lee3" in text.vocabulary_  # of two names
+    assert "ann3" not in text.vocabulary_
+    assert "ann3" in TextModality(min_df=2).fit(frame).vocabulary_
+    terms = " ".join(text.get_feature_names_out())
+    assert "lee3 came" in terms
+    assert "ann3" not in terms
