@@ -123,7 +123,8 @@ def by_hand(
     """What one would write: embeddings of sentences beside one-hot columns."""
     everything = pd.concat([rows[0], rows[2]])
     parts = [pd.get_dummies(everything[facts], dummy_na=True).fillna(0).astype(float)]
-    encoder = clone(encoder).set_params(middle_layer=False)
+    if isinstance(encoder.model, str):  # else there is none, and the cache knows texts
+        encoder = clone(encoder).set_params(middle_layer=False)
     for columns in texts.values():
         for column in columns:
             cells = everything[column].fillna("").astype(str).tolist()
