@@ -153,5 +153,6 @@ def test_trees_learn_on_tables_whose_categories_make_many_features():
     splits = [(np.arange(0, n, 2), np.arange(1, n, 2))]
     task = Task(Identity(), 1, np.zeros(1), 0)
     fitter = CrossFitter(task, [rows], y, np.ones(n), splits, has_joint=False)
-    said = fitter.fit()[1].clean[splits[0][1], 0, 1]
+    _, held, _ = fitter.fit()
+    said = held[0][splits[0][1], 0, 1]
     assert np.corrcoef(said[:, 0], y[splits[0][1], 0])[0, 1] > 0.8
