@@ -21,12 +21,15 @@ __all__ = [
     "linear_strengths",
     "reduced_width",
     "tree_options",
+    "tree_width",
 ]
 
 #: Rows from which something is held out: with fewer, all sources count the same.
 MIN_ROWS = 40
 #: Most that boosted trees may cost: outputs * features * (rows + 4,000).
 TREE_COST = 3e6
+#: Dense features that trees may read: of few rows, and of many.
+TREE_WIDTHS = 100, 300
 #: Rows from which the network has a joint part; below, it overfits.
 JOINT_ROWS = 500
 #: Steps that a branch of few epochs is given at least: small tables have few an epoch.
@@ -141,6 +144,15 @@ def linear_strengths(
         found = (1.0, 4.0, 16.0, 64.0) if is_classification else (1.0, 0.5, 0.25, 0.06)
         return found if shape[0] < 10_000 else found[:2]
     return (0.004, 0.03, 0.25, 2.0) if is_classification else (3e4, 1e3, 30.0, 1.0)
+
+
+def tree_width(n: int) -> int:
+    """Most dense features that boosted trees read as they are, of n rows.
+
+    Half as many as there are rows, between 100 and 300.
+    """
+    fewest, most = TREE_WIDTHS
+    return min(max(n // 2, fewest), most)
 
 
 def reduced_width(n: int, n_features: int, n_outputs: int) -> int | None:

@@ -14,6 +14,7 @@ from skfusion._defaults import (
     has_joint_part,
     linear_strengths,
     reduced_width,
+    tree_width,
 )
 
 SIZES = [1, 10, 39, 40, 100, 399, 400, 499, 500, 999, 1000, 3999, 4000, 10_000, 10**6]
@@ -89,3 +90,13 @@ def test_features_are_reduced_only_where_a_linear_model_would_be_slow():
     width = reduced_width(50_000, 2000, 10)
     assert width is not None
     assert 1 <= width < 2000
+
+
+def test_trees_read_half_as_many_features_as_there_are_rows_and_a_hundred():
+    assert [tree_width(n) for n in (20, 200, 400, 600, 50_000)] == [
+        100,
+        100,
+        200,
+        300,
+        300,
+    ]

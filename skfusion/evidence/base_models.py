@@ -26,7 +26,7 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import ConvergenceWarning
 
-from skfusion._defaults import TREE_COST, tree_options
+from skfusion._defaults import TREE_COST, tree_options, tree_width
 from skfusion.training.links import Link, Sigmoid, Softmax
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "fit_table_model",
     "is_constant",
     "join",
-    "reads_as_is",
     "trees",
 ]
 
@@ -47,9 +46,6 @@ LINEAR, TREES = "linear", "trees"
 #: Laplace smoothing towards the class shares: as many pseudo-rows of each class share,
 #: and as many rows that the model is taken to have seen.
 PSEUDO_ROWS = 200.0
-#: Dense features that trees read as they are; of more, what a linear model says. Tables
-#: of a few dozen columns with categories have fewer, pictures, sounds and series more.
-MAX_TREE_FEATURES = 300
 #: Components of sparse features that trees, and a user's own base models, read.
 N_COMPONENTS = 30
 
@@ -175,19 +171,24 @@ def _weight_parameter(model: Any) -> str | None:
 class Reduced(NamedTuple):
     """Sparse features as a few dense columns; dense ones as they are.
 
+    Of many dense features, trees read nothing but what a linear model says.
+
     **Shape**: components (k, F), or None where the features are dense.
     """
 
     components: NDArray[np.float32] | None
+    for_trees: bool
 
     @classmethod
     def fit(cls, x: Any, seed: int) -> Reduced:
         """Learn the components of the features (n, F)."""
+        if not sparse.issparse(x):
+            return cls(None, x.shape[1] <= tree_width(x.shape[0]))
         width = min(N_COMPONENTS, x.shape[1] - 1, x.shape[0] - 1)
-        if not sparse.issparse(x) or width < 1:
-            return cls(None)
+        if width < 1:
+            return cls(None, True)
         svd = TruncatedSVD(width, random_state=seed, n_iter=3).fit(x)
-        return cls(svd.components_.astype(np.float32))
+        return cls(svd.components_.astype(np.float32), True)
 
     def __call__(self, x: Any) -> NDArray[Any]:
         if self.components is not None:
@@ -214,16 +215,11 @@ def columns_for_trees(
     linear : list of M evidences (n, C), or None where there is none
     """
     pairs = zip(reduced, features, strict=True)
-    parts = [r(x) for r, x in pairs if sparse.issparse(x) or reads_as_is(x)]
+    parts = [r(x) for r, x in pairs if r.for_trees]
     for evidence in linear:
         if evidence is not None:
             parts.append(evidence[:, 1:] if task.two_classes else evidence)
     return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
-
-
-def reads_as_is(x: Any) -> bool:
-    """Whether trees read these features themselves."""
-    return not sparse.issparse(x) and x.shape[1] <= MAX_TREE_FEATURES
 
 
 def join(features: Sequence[Any]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.model_selection import KFold
 
 from skfusion.batch import ModalityBatch
@@ -23,7 +24,6 @@ from skfusion.evidence.base_models import (
     columns_for_trees,
     fit_table_model,
     join,
-    reads_as_is,
     trees,
 )
 from skfusion.evidence.linear_models import LinearModel, fit_linear
@@ -263,7 +263,9 @@ class CrossFitter:
     def _estimators(self, models: BaseModels, s: int) -> list[tuple[str, Any]]:
         """What is fitted on source s beside linear models, unfitted."""
         features = self.clean.features
-        if s < self.M and not reads_as_is(features[s]):
+        if s < self.M and (
+            sparse.issparse(features[s]) or not models.reduced[s].for_trees
+        ):
             return list(self.own)
         read = models._read(TREES, s, features, self._linear_evidence[0], np.arange(1))
         found = trees(self.task, self.n, read.shape[1])

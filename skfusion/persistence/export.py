@@ -25,7 +25,7 @@ from skfusion.modalities.columns import take_rows
 from skfusion.persistence.graph import EvidenceGraph, NetworkGraph, Rows
 from skfusion.persistence.graph_links import torch_link
 from skfusion.persistence.graph_parts import Constants, Features, ScaleGraph
-from skfusion.persistence.inputs import inputs_of, is_dense, opened
+from skfusion.persistence.inputs import inputs_of, opened
 from skfusion.persistence.writing import complete_file
 
 __all__ = ["OnnxReport", "export_onnx"]
@@ -91,8 +91,7 @@ class _Exported(Constants):
         super().__init__()
         model, self.names = estimator._model, estimator._names
         if isinstance(model, EvidenceModel):
-            dense = [is_dense(model, m) for m in range(len(self.names))]
-            self.said: nn.Module = EvidenceGraph(model, self.names, dense)
+            self.said: nn.Module = EvidenceGraph(model, self.names)
         else:
             self.said = NetworkGraph(model)
         self.order = [self.names.index(name) for name in estimator.modality_names_]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skfusion.evidence.base_models import TREES, reads_as_is
+from skfusion.evidence.base_models import TREES
 from skfusion.evidence.gate import CLIP, OOD_CLIP, OOD_SOFTNESS, OOD_START
 from skfusion.evidence.ood import N_SCORES
 from skfusion.evidence.outputs import EvidenceModel, NetworkModel
@@ -108,18 +108,15 @@ class EvidenceGraph(Constants):
     model : EvidenceModel
     names : tuple of M str
         The modalities, in the networks' order.
-    dense : list of M bool
-        Whether the features of each are dense.
     """
 
-    def __init__(
-        self, model: EvidenceModel, names: Sequence[str], dense: Sequence[bool]
-    ) -> None:
+    def __init__(self, model: EvidenceModel, names: Sequence[str]) -> None:
         super().__init__()
         base, gate = model.base, model.gate
         self.task, self.M, self.S = base.task, len(names), model.n_sources
         self.link = torch_link(base.task.link)
-        self.names, self.dense = base.names, list(dense)
+        self.names = base.names
+        self.for_trees = [r.for_trees for r in base.reduced]
         self.networks = _Networks(model.networks)
         joint: Sequence[Any] = base.joint_linear or [None] * self.M
         self.linear = nn.ModuleList(Linear(m) for m in base.linear)
@@ -218,10 +215,10 @@ class EvidenceGraph(Constants):
             return self.reduced[s](features[s]).float()
         parts = [
             reduced(x)
-            for reduced, x, dense in zip(
-                self.reduced, features, self.dense, strict=True
+            for reduced, x, for_trees in zip(
+                self.reduced, features, self.for_trees, strict=True
             )
-            if name != TREES or not dense or reads_as_is(x.value)
+            if name != TREES or for_trees
         ]
         if name == TREES:
             said = [e for e in linear if e is not None]

@@ -15,7 +15,7 @@ from skfusion.batch import ModalityBatch, padded
 from skfusion.estimator.base import BaseFusion
 from skfusion.evidence.outputs import EvidenceModel
 
-__all__ = ["inputs_of", "is_dense", "onnx_inputs", "opened"]
+__all__ = ["inputs_of", "onnx_inputs", "opened"]
 
 
 def onnx_inputs(model: Any, X: Any) -> dict[str, NDArray[Any]]:
@@ -72,7 +72,7 @@ def inputs_of(estimator: BaseFusion, batch: ModalityBatch) -> dict[str, NDArray[
             out |= _plain(f"{name}.{key}", array)
         if isinstance(model, EvidenceModel):
             features = batch.modalities[name].features(block)
-            if sparse.issparse(features) and is_dense(model, m):
+            if sparse.issparse(features) and _is_dense(model, m):
                 features = features.toarray()
             out |= _plain(f"{name}.features", features)
             score = batch.modalities[name].ood_score(block)
@@ -99,7 +99,7 @@ def _plain(name: str, array: Any) -> dict[str, NDArray[Any]]:
     return {name: np.ascontiguousarray(array)}
 
 
-def is_dense(model: EvidenceModel, m: int) -> bool:
+def _is_dense(model: EvidenceModel, m: int) -> bool:
     """Whether the features of a modality are given as a matrix."""
     density, reduced = model.densities[m], model.base.reduced
     is_sparse = density is not None and density.center is None
