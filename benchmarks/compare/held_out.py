@@ -125,16 +125,16 @@ def measure(task: str, fold: int = 0, seed: int = 0) -> Iterator[dict[str, Any]]
     noised, plan = model.corrupt(test.X, Noise(3.0), random_state=seed)
     hit = plan.noise.numpy() > 0
     for name, (values, change) in PARTS.items():
-        with constants(values):
+        with constants(values):  # some of them count in predictions too
             model._model = fit_evidence(**change(caught))
-        if name in ("networks", "base models"):
-            _silence(model._model, name)
-        yield {
-            "without": name,
-            **scores(test, predict(model, test.n_classes, test)),
-            "joint_share": model.joint_share(test.X).mean(),
-            **_under_noise(model, test.X, noised, hit),
-        }
+            if name in ("networks", "base models"):
+                _silence(model._model, name)
+            figures = {
+                **scores(test, predict(model, test.n_classes, test)),
+                "joint_share": model.joint_share(test.X).mean(),
+                **_under_noise(model, test.X, noised, hit),
+            }
+        yield {"without": name, **figures}
 
 
 def _silence(stage: Any, what: str) -> None:
