@@ -2,14 +2,10 @@
 
 import os
 import re
-import sys
-from pathlib import Path
+from importlib.metadata import version as version_of
 
 from docutils import nodes
 from latex2mathml.converter import convert
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 # The examples are run in their short form unless the environment asks for the whole:
 # SKFUSION_DEMO=full make docs
@@ -17,12 +13,10 @@ os.environ.setdefault("SKFUSION_DEMO", "short")
 # Two examples run at once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import skfusion  # noqa: E402  (after the path is set)
-
 project = "skfusion"
 author = "The skfusion developers"
 copyright = author
-version = release = skfusion.__version__
+version = release = version_of("skfusion")
 
 extensions = [
     "sphinx.ext.autodoc",

@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 import torch
 
+from skfusion import FusionClassifier, FusionRegressor
+
 torch.set_num_threads(1)
 
 WORDS = ["lovely", "soft", "warm", "fits", "scratchy", "torn", "loose", "cheap"]
@@ -106,6 +108,22 @@ def _views(n, seed=0):
 def views():
     """(frame, string labels) of 120 rows and two views, columns abc and def."""
     return _views(120)
+
+
+@pytest.fixture(params=[FusionClassifier, FusionRegressor], ids=lambda k: k.__name__)
+def kind(request):
+    """The classifier, then the regressor."""
+    return request.param
+
+
+@pytest.fixture
+def data(kind, views):
+    """(frame, y) of 120 rows with a y that suits the kind."""
+    frame, labels = views
+    if kind is FusionClassifier:
+        return frame, labels
+    filled = frame.fillna(0.0)
+    return frame, (filled["a"] + 2 * filled["d"]).to_numpy()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-from skfusion import FusionClassifier, FusionRegressor
+from skfusion import FusionClassifier
 
 
 class At(Callback):
@@ -40,19 +40,6 @@ class FailingTransformer:
             raise ValueError("out of order")
 
         return FunctionTransformer(fail)
-
-
-@pytest.fixture(params=[FusionClassifier, FusionRegressor], ids=lambda k: k.__name__)
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def data(kind, views):
-    frame, labels = views
-    if kind is FusionClassifier:
-        return frame, labels
-    return frame, frame["a"].fillna(0).to_numpy()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -222,9 +223,7 @@ def export_onnx(model: Any, path: str | os.PathLike[str], X: Any = None) -> Onnx
 def _imported() -> Any:
     """onnxruntime, if all is there that is needed."""
     try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import onnxscript  # noqa: F401
+        *_, onnxruntime = map(import_module, ("onnx", "onnxscript", "onnxruntime"))
     except ImportError as error:
         raise ImportError(
             "skfusion.export_onnx needs the extra onnx: pip install 'skfusion[onnx]'."

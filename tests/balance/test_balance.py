@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from skorch.history import History
 from torch import nn
 
-from skfusion import FusionClassifier, FusionRegressor, balance
+from skfusion import FusionClassifier, balance
 from skfusion.balance import OGMGE, Balance, MMPareto
 from skfusion.balance.mmpareto import pareto_direction
 from skfusion.balance.ogm_ge import modulation
@@ -30,27 +30,12 @@ STRATEGIES = [
     and issubclass(strategy, Balance)
     and strategy is not Balance
 ]
-ESTIMATORS = [FusionClassifier, FusionRegressor]
 RULES = ["adaptive", "attention", "bottleneck", "concat", "mean"]
 
 
 @pytest.fixture(params=STRATEGIES, ids=lambda strategy: strategy.__name__)
 def strategy(request):
     return request.param
-
-
-@pytest.fixture(params=ESTIMATORS, ids=lambda kind: kind.__name__)
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def data(kind, views):
-    """(frame, y) of 120 rows, some of whose cells are absent."""
-    frame, labels = views
-    if kind is FusionClassifier:
-        return frame, labels
-    return frame, (frame["a"] + 2 * frame["d"]).fillna(0.0).to_numpy()
 
 
 @pytest.fixture

@@ -35,21 +35,6 @@ NAMES = [
 ]
 
 
-@pytest.fixture(params=[FusionClassifier, FusionRegressor], ids=lambda k: k.__name__)
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def data(kind, views):
-    """(frame, y) of 120 rows with a y that suits the kind."""
-    frame, labels = views
-    if kind is FusionClassifier:
-        return frame, labels
-    filled = frame.fillna(0.0)
-    return frame, (filled["a"] + 2 * filled["d"]).to_numpy()
-
-
 @pytest.fixture
 def make(kind, view_triples, tiny):
     def make(**parameters):

@@ -1,6 +1,6 @@
 """The ONNX graph says what the model says, whichever modalities are there."""
 
-import builtins
+import sys
 import warnings
 
 import numpy as np
@@ -257,15 +257,9 @@ def test_encoder_that_cannot_be_exported_is_named(views, tmp_path):
         skfusion.export_onnx(model, tmp_path / "model.onnx", views[0])
 
 
-def test_missing_packages_name_the_extra(monkeypatch, tmp_path):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name == "onnxscript":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_missing_packages_name_the_extra(package, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, package, None)  # as if it could not be imported
     with pytest.raises(ImportError, match=r"skfusion\[onnx\]"):
         skfusion.export_onnx(FusionClassifier(), tmp_path / "model.onnx")
 
